@@ -1,0 +1,3 @@
+"""Stafett tells other applications what happened, the moment it happens."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,47 @@
+"""What every noun's verbs stand on: a way to a connection, and one way to page."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from stafett.model import Page, PageQuery
+
+T = TypeVar("T")
+
+Row = sa.Row[Any]  # SQLAlchemy does not know the columns of a Core table statically
+
+
+class SqlVerbs(abc.ABC):
+    """Runs units of work. A unit is a plain function: all its statements are one transaction."""
+
+    @abc.abstractmethod
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` on a consistent snapshot; it must not write."""
+
+    @abc.abstractmethod
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a transaction; when this returns it is on disk."""
+
+
+def fetch_page(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    *,
+    key: sa.ColumnElement[Any],
+    page: PageQuery,
+    to_item: Callable[[Row], T],
+) -> Page[T]:
+    """One slice of `query` in order of `key`, read with one row of look-ahead for `done`."""
+    upward = page.ascending != page.backward
+    if page.after is not None:
+        query = query.where(key > page.after if upward else key < page.after)
+    query = query.order_by(key.asc() if upward else key.desc()).limit(page.limit + 1)
+    rows = list(connection.execute(query))
+    items = [to_item(row) for row in rows[: page.limit]]
+    if page.backward:
+        items.reverse()
+    return Page(tuple(items), done=len(rows) <= page.limit)

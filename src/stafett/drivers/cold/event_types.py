@@ -1,0 +1,80 @@
+"""Event types in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from stafett.drivers import schema
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_page
+from stafett.model import EventType, EventTypeChanges, Page, PageQuery, PayloadCheck
+
+_t = schema.event_types
+_FIELDS = [field.name for field in fields(EventType)]
+
+
+def to_event_type(row: Row) -> EventType:
+    """A row as the model knows it."""
+    values = {name: row._mapping[name] for name in _FIELDS}
+    return EventType(**values | {"check": PayloadCheck(values["check"])})
+
+
+class EventTypeVerbs(SqlVerbs):
+    """See `stafett.store.EventTypes`."""
+
+    async def add_event_types(self, event_types: Sequence[EventType]) -> list[bool]:
+        def work(connection: sa.Connection) -> list[bool]:
+            names = [event_type.name for event_type in event_types]
+            taken = set(connection.scalars(sa.select(_t.c.name).where(_t.c.name.in_(names))))
+            added: list[bool] = []
+            for event_type in event_types:
+                added.append(event_type.name not in taken)
+                taken.add(event_type.name)
+            rows = [
+                {name: getattr(event_type, name) for name in _FIELDS}
+                for event_type, new in zip(event_types, added, strict=True)
+                if new
+            ]
+            if rows:
+                connection.execute(sa.insert(_t), rows)
+            return added
+
+        return await self.write(work)
+
+    async def get_event_type(self, name: str) -> EventType | None:
+        def work(connection: sa.Connection) -> EventType | None:
+            row = connection.execute(sa.select(_t).where(_t.c.name == name)).one_or_none()
+            return row and to_event_type(row)
+
+        return await self.read(work)
+
+    async def list_event_types(
+        self, page: PageQuery, *, include_archived: bool
+    ) -> Page[EventType]:
+        query = sa.select(_t)
+        if not include_archived:
+            query = query.where(sa.not_(_t.c.archived))
+        return await self.read(
+            lambda connection: fetch_page(
+                connection, query, key=_t.c.name, page=page, to_item=to_event_type
+            )
+        )
+
+    async def all_event_types(self) -> list[EventType]:
+        query = sa.select(_t).order_by(_t.c.name)
+        return await self.read(
+            lambda connection: [to_event_type(row) for row in connection.execute(query)]
+        )
+
+    async def update_event_type(
+        self, name: str, changes: EventTypeChanges, *, now: datetime
+    ) -> None:
+        statement = sa.update(_t).where(_t.c.name == name).values({**changes, "updated_at": now})
+        await self.write(lambda connection: connection.execute(statement) and None)
+
+    async def delete_event_type(self, name: str) -> None:
+        statement = sa.delete(_t).where(_t.c.name == name)
+        await self.write(lambda connection: connection.execute(statement) and None)

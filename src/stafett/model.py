@@ -1,0 +1,513 @@
+"""The nouns: frozen values that every floor shares.
+
+No behaviour beyond what a value knows of itself.
+
+Times end in `_at` and are aware UTC datetimes; durations are timedeltas.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypedDict, TypeVar
+
+from typing_extensions import override
+
+from stafett.ids import (
+    AppId,
+    AttemptId,
+    BinId,
+    CaptureId,
+    ClaimId,
+    DeliveryId,
+    EndpointId,
+    MessageId,
+    TaskId,
+    TokenId,
+)
+
+# JSON as a caller gives it: the shape is theirs, so it stays untyped until a schema judges it.
+Json = Any
+Headers = tuple[tuple[str, str], ...]
+"""Ordered header pairs, repeats kept."""
+
+Clock = Callable[[], datetime]
+"""Where `now` comes from; only `app.py` names the real one."""
+
+
+class Secret:
+    """A text that never shows itself: `repr` and `str` are masked, `reveal()` is explicit."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The secret itself; call it only where it is used."""
+        return self._text
+
+    @override
+    def __repr__(self) -> str:
+        return "Secret(****)"
+
+    @override
+    def __str__(self) -> str:
+        return "****"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+# --- who and where ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A customer of the sender: owns endpoints and messages, sees nobody else's."""
+
+    id: AppId
+    uid: str | None
+    name: str
+    rate_limit: int | None
+    metadata: Mapping[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ApplicationChanges(TypedDict, total=False):
+    """What an update may change; absent means unchanged."""
+
+    uid: str | None
+    name: str
+    rate_limit: int | None
+    metadata: Mapping[str, str]
+
+
+class HeaderFamily(enum.StrEnum):
+    """Under which names id, timestamp and signature are sent."""
+
+    WEBHOOK = "webhook"
+    SVIX = "svix"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSecret:
+    """A signing secret; a rotated one goes on signing until `expires_at`. None: the current one."""
+
+    secret: Secret
+    expires_at: datetime | None = None
+
+
+class DisabledReason(enum.StrEnum):
+    """Why an endpoint does not get anything."""
+
+    MANUAL = "manual"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointHealth:
+    """What delivering found out; written by `record_attempts` alone."""
+
+    event_count: int = 0
+    """Real (not test) messages delivered at least once."""
+    failing_since: datetime | None = None
+    """First failed attempt after the last success."""
+    last_attempt_at: datetime | None = None
+    last_status_code: int | None = None
+    last_cause: FailureCause | None = None
+    paused_until: datetime | None = None
+    """The receiver asked for quiet (Retry-After); nothing is sent before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where messages go: a URL, what it wants, and how it is signed. The UI says webhook."""
+
+    id: EndpointId
+    app_id: AppId
+    uid: str | None
+    name: str
+    url: str
+    description: str
+    integration: str
+    disabled: bool
+    disabled_reason: DisabledReason | None
+    disabled_at: datetime | None
+    event_types: frozenset[str] | None
+    """None: every event type."""
+    channels: frozenset[str] | None
+    """None: every message, also those with channels."""
+    rate_limit: int | None
+    metadata: Mapping[str, str]
+    headers: Mapping[str, str]
+    header_family: HeaderFamily
+    secrets: tuple[EndpointSecret, ...]
+    """Newest first; the first has no expiry."""
+    health: EndpointHealth = field(default_factory=EndpointHealth)
+    created_at: datetime
+    updated_at: datetime
+
+
+class EndpointChanges(TypedDict, total=False):
+    """What an update may change; absent means unchanged."""
+
+    uid: str | None
+    name: str
+    url: str
+    description: str
+    integration: str
+    disabled: bool
+    disabled_reason: DisabledReason | None
+    disabled_at: datetime | None
+    event_types: frozenset[str] | None
+    channels: frozenset[str] | None
+    rate_limit: int | None
+    metadata: Mapping[str, str]
+    headers: Mapping[str, str]
+    header_family: HeaderFamily
+    secrets: tuple[EndpointSecret, ...]
+
+
+class PayloadCheck(enum.StrEnum):
+    """What happens to a payload that does not fit its event type's schema."""
+
+    STRICT = "strict"
+    WARN = "warn"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """A kind of happening, known by its `name`."""
+
+    name: str
+    label: str
+    group: str | None
+    description: str
+    fires_when: str
+    schemas: Mapping[str, Json] | None
+    """JSON Schema 2020-12 by version number as text; the highest number is in force."""
+    sample: Json
+    """A realistic payload: what test events carry."""
+    reference_sample: Json
+    """What the reference product's own test sends; None where there is none."""
+    sensitive_fields: tuple[str, ...]
+    check: PayloadCheck
+    archived: bool
+    deprecated: bool
+    feature_flags: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+class EventTypeChanges(TypedDict, total=False):
+    """What an update may change; absent means unchanged."""
+
+    label: str
+    group: str | None
+    description: str
+    fires_when: str
+    schemas: Mapping[str, Json] | None
+    sample: Json
+    reference_sample: Json
+    sensitive_fields: tuple[str, ...]
+    check: PayloadCheck
+    archived: bool
+    deprecated: bool
+    feature_flags: tuple[str, ...]
+
+
+# --- what happened ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The accepted, immutable fact. `payload` is None when not asked for, or gone."""
+
+    id: MessageId
+    app_id: AppId
+    uid: str | None
+    event_type: str
+    channels: tuple[str, ...]
+    tags: tuple[str, ...]
+    test: bool
+    problems: tuple[str, ...]
+    """What the payload check found under `warn`; empty for a payload that fits."""
+    endpoint_count: int
+    """How many endpoints it is owed to. 0: no webhook wanted it."""
+    deliver_at: datetime | None
+    created_at: datetime
+    payload_expires_at: datetime
+    payload_gone: bool = False
+    payload: bytes | None = None
+
+
+class DeliveryState(enum.StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Trigger(enum.StrEnum):
+    """Why an attempt was made."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message owed to one endpoint."""
+
+    id: DeliveryId
+    message_id: MessageId
+    app_id: AppId
+    endpoint_id: EndpointId
+    state: DeliveryState
+    test: bool
+    attempt_count: int
+    due_at: datetime | None
+    """When the next attempt is due, None when there will be none."""
+    last_status_code: int | None
+    last_cause: FailureCause | None
+    note: str | None
+    """What the rule said last, in words: `next try in 5 min: 503`."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueDelivery:
+    """One claimed piece of work: everything an attempt needs but the endpoint's settings."""
+
+    id: DeliveryId
+    message_id: MessageId
+    app_id: AppId
+    endpoint_id: EndpointId
+    event_type: str
+    claim_id: ClaimId
+    lease_until: datetime
+    attempt_count: int
+    """Attempts made before this one, over all runs."""
+    failure_count: int
+    """Failed attempts of this run: the position in the retry schedule. A resend starts at 0."""
+    trigger: Trigger
+    test: bool
+    payload: bytes
+
+
+class FailureCause(enum.StrEnum):
+    """Why an attempt failed, as its tenant may know it. None of them tells where a name points."""
+
+    STATUS = "status"
+    REDIRECT = "redirect"
+    TARGET_NOT_ALLOWED = "target_not_allowed"
+    DNS_FAILED = "dns_failed"
+    REFUSED = "refused"
+    CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
+    TIMEOUT = "timeout"
+    BAD_REPLY = "bad_reply"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of one attempt before it is stored. A status code, or a cause, or both."""
+
+    status_code: int | None = None
+    cause: FailureCause | None = None
+    """None exactly when the status is 2xx."""
+    detail: str = ""
+    """The cause in words, safe to show to the tenant."""
+    request_headers: Headers = ()
+    response_headers: Headers = ()
+    response_body: bytes = b""
+    """At most 64 KiB, raw, as received."""
+    response_truncated: bool = False
+    duration: timedelta = timedelta(0)
+
+    @property
+    def succeeded(self) -> bool:
+        """2xx and nothing else."""
+        return self.cause is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Exactly one HTTP request, as recorded."""
+
+    id: AttemptId
+    delivery_id: DeliveryId
+    message_id: MessageId
+    app_id: AppId
+    endpoint_id: EndpointId
+    url: str
+    outcome: Outcome
+    trigger: Trigger
+    test: bool
+    note: str
+    """What the rule decided, in words."""
+    content_gone: bool = False
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryStats:
+    """Deliveries of one endpoint by state."""
+
+    succeeded: int = 0
+    pending: int = 0
+    sending: int = 0
+    failed: int = 0
+    canceled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of background work (recover) as its starter sees it."""
+
+    id: TaskId
+    kind: str
+    status: str
+    data: Mapping[str, Json]
+    updated_at: datetime
+
+
+# --- who may ask ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A caller's credential, without the secret itself: only its hash is kept."""
+
+    id: TokenId
+    name: str
+    hash: str
+    """Hex SHA-256 of the whole token text (128 or more random bits, so a fast hash is right)."""
+    app_id: AppId | None
+    """None: an owner token, good for everything. Otherwise it sees this application alone."""
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+# --- request bins -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptedReply:
+    """What a bin answers."""
+
+    status_code: int = 200
+    headers: Headers = ()
+    body: bytes = b""
+    delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """A request bin: whatever is sent to its catch address is kept as it came."""
+
+    id: BinId
+    name: str
+    catch_token: str
+    """Part of the public address; whoever has it can only add captures."""
+    read_token_hash: str
+    reply: ScriptedReply
+    capture_count: int
+    """Caught over all its life; the ring keeps the newest."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One caught request, byte for byte."""
+
+    id: CaptureId
+    bin_id: BinId
+    number: int
+    """Counts up by one within its bin and is never reused: the position in the stream."""
+    method: str
+    target: bytes
+    """Raw request target: path and query as sent."""
+    http_version: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    body_truncated: bool
+    peer: str
+    received_at: datetime
+    status_code: int
+    """What the bin answered."""
+    message_id: MessageId | None
+    attempt_id: AttemptId | None
+    """Set when it is one of our own messages: the attempt that caused it."""
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageQuery:
+    """Which slice of a list. `after` is the id (or name) the page starts behind, exclusive."""
+
+    limit: int = 50
+    after: str | None = None
+    backward: bool = False
+    """Walk towards the start from `after`; the page still comes in list order."""
+    ascending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One slice, in list order; `done` when nothing follows in the direction walked."""
+
+    items: tuple[T, ...]
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFilter:
+    """Which messages, attempts or deliveries of an application. None: no such condition."""
+
+    event_types: frozenset[str] | None = None
+    channel: str | None = None
+    tag: str | None = None
+    before: datetime | None = None
+    after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFilter(MessageFilter):
+    """Adds what only attempts have."""
+
+    message_id: MessageId | None = None
+    endpoint_id: EndpointId | None = None
+    succeeded: bool | None = None
+    status_code_class: int | None = None
+    """0 (no answer), 100, 200, 300, 400 or 500."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter(MessageFilter):
+    """Adds what only deliveries have."""
+
+    state: DeliveryState | None = None

@@ -1,0 +1,539 @@
+"""The Store contract: what every driver promises. The docstrings are the specification.
+
+Time is passed in, never read. Hot verbs are plural only: one is a batch of one. Every verb is one
+transaction; when it returns, what it wrote is on disk and survives a crash of the machine. Refs
+have
+been resolved by the services: here everything is an id.
+
+Errors of every verb: `errors.Unavailable` (nothing was written, try again), `errors.StoreFull` (the
+same, the disk is full), `errors.StoreBroken` (stop serving).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from stafett.ids import (
+    AppId,
+    AttemptId,
+    BinId,
+    CaptureId,
+    ClaimId,
+    DeliveryId,
+    EndpointId,
+    MessageId,
+    TokenId,
+)
+from stafett.model import (
+    Application,
+    ApplicationChanges,
+    Attempt,
+    AttemptFilter,
+    Bin,
+    Capture,
+    Delivery,
+    DeliveryFilter,
+    DeliveryState,
+    DeliveryStats,
+    DisabledReason,
+    DueDelivery,
+    Endpoint,
+    EndpointChanges,
+    EventType,
+    EventTypeChanges,
+    Message,
+    MessageFilter,
+    Page,
+    PageQuery,
+    ScriptedReply,
+    Token,
+)
+
+# --- the hot path -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery as it is born: claimed (`claim_id` and `lease_until` set) or due at `due_at`."""
+
+    id: DeliveryId
+    endpoint_id: EndpointId
+    due_at: datetime
+    claim_id: ClaimId | None = None
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A caller's promise that equal keys mean the same request."""
+
+    key: bytes
+    """SHA-256 over token, route and the caller's key."""
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message with the deliveries it is owed, to be stored in one transaction."""
+
+    message: Message
+    """With its payload."""
+    deliveries: tuple[NewDelivery, ...]
+    idempotency: Idempotency | None = None
+
+
+class AddStatus(enum.Enum):
+    """What became of one message of a batch."""
+
+    ADDED = "added"
+    REPEATED = "repeated"
+    """The idempotency key is known with the same body: `message_id` is the first one's."""
+    MISMATCH = "mismatch"
+    """The idempotency key is known with another body; nothing was stored."""
+    UID_TAKEN = "uid_taken"
+    """A message of the application has this uid already; nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddResult:
+    """The answer for one message of a batch."""
+
+    status: AddStatus
+    message_id: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One finished attempt, what the retry rule made of it, and under which claim."""
+
+    attempt: Attempt
+    claim_id: ClaimId
+    state: DeliveryState
+    """PENDING (again at `due_at`), SUCCEEDED or FAILED."""
+    due_at: datetime | None
+    failure_count: int
+    """Failed attempts of this run after this one."""
+    pause_endpoint_until: datetime | None = None
+    disable_endpoint: DisabledReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a batch of attempts brought about."""
+
+    stale: frozenset[AttemptId]
+    """Attempts whose claim was no longer theirs: nothing of them was stored."""
+    disabled: Mapping[EndpointId, DisabledReason]
+    """Endpoints that this batch switched off; their pending deliveries are canceled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Whom claimed work belongs to, and for how long."""
+
+    id: ClaimId
+    lease_until: datetime
+
+
+class Hot(Protocol):
+    """The verbs of the journey of one event."""
+
+    async def add_messages(self, batch: Sequence[NewMessage], *, now: datetime) -> list[AddResult]:
+        """Store messages, payloads, deliveries and idempotency keys; answers in order.
+
+        One bad item (key known, uid taken) does not touch the others. A delivery born claimed is in
+        state sending, otherwise pending. Idempotency keys older than 24 h may be forgotten.
+        """
+        ...
+
+    async def claim_due(
+        self,
+        claim: Claim,
+        *,
+        now: datetime,
+        limit: int,
+        room: int,
+        held: Mapping[EndpointId, int],
+    ) -> list[DueDelivery]:
+        """Claim due deliveries, oldest first within an endpoint, at most `limit` in all.
+
+        Due is: pending with `due_at <= now`, or sending with a lease that ended. Of each endpoint
+        at most `room - held.get(endpoint, 0)`. Endpoints paused beyond `now` give none; due
+        deliveries of endpoints that are disabled or gone are canceled. The starting endpoint
+        rotates from call to call, so that `limit` starves nobody. Deliveries whose payload is gone
+        are set to failed and not returned.
+        """
+        ...
+
+    async def next_due_at(self, *, now: datetime) -> datetime | None:
+        """When the next delivery of an endpoint that may receive becomes due; None: never."""
+        ...
+
+    async def record_attempts(
+        self, batch: Sequence[AttemptRecord], *, now: datetime, failing_before: datetime
+    ) -> Recorded:
+        """Store attempts, delivery states, next due times and endpoint health in one transaction.
+
+        A record whose claim no longer holds its delivery changes nothing and is reported as stale.
+        Real attempts move health: a success clears `failing_since` (and adds 1 to `event_count`
+        when it is the delivery's first success); a failure sets it where it is unset. An endpoint
+        with `failing_since <= failing_before` after a failure is disabled as FAILING. Test attempts
+        leave health alone but for a disable the record itself asks for. A delivery whose record
+        says pending ends as canceled when its endpoint is disabled or gone, or is disabled by this
+        very batch.
+        """
+        ...
+
+    async def release(
+        self, claims: Mapping[DeliveryId, ClaimId], *, due_at: datetime, now: datetime
+    ) -> None:
+        """Give unstarted work back: pending and due at `due_at`, where the claim still holds.
+
+        Canceled instead where the endpoint is disabled or gone.
+        """
+        ...
+
+
+# --- nouns ------------------------------------------------------------------------------------
+
+
+class Applications(Protocol):
+    """Applications."""
+
+    async def add_application(self, application: Application) -> None:
+        """Errors: Conflict when the uid is taken."""
+        ...
+
+    async def get_application(self, ref: str) -> Application | None:
+        """By id or uid."""
+        ...
+
+    async def list_applications(self, page: PageQuery) -> Page[Application]:
+        """In order of id."""
+        ...
+
+    async def update_application(
+        self, app_id: AppId, changes: ApplicationChanges, *, now: datetime
+    ) -> None:
+        """Errors: Conflict when the uid is taken."""
+        ...
+
+    async def delete_application(self, app_id: AppId) -> None:
+        """With its endpoints, messages, deliveries and attempts. Unknown: nothing happens."""
+        ...
+
+
+class Endpoints(Protocol):
+    """Endpoints. `health` is written by `record_attempts` alone."""
+
+    async def add_endpoint(self, endpoint: Endpoint) -> None:
+        """Errors: Conflict when the uid is taken within the application."""
+        ...
+
+    async def get_endpoint(self, app_id: AppId, ref: str) -> Endpoint | None:
+        """By id or uid, within the application."""
+        ...
+
+    async def list_endpoints(self, app_id: AppId, page: PageQuery) -> Page[Endpoint]:
+        """In order of id."""
+        ...
+
+    async def all_endpoints(self, app_id: AppId) -> list[Endpoint]:
+        """All of an application, in order of id: what matching needs."""
+        ...
+
+    async def update_endpoint(
+        self, endpoint_id: EndpointId, changes: EndpointChanges, *, now: datetime
+    ) -> None:
+        """Disabling cancels its pending deliveries in the same transaction.
+
+        Enabling clears `failing_since` and `paused_until`.
+
+        Errors: Conflict when the uid is taken.
+        """
+        ...
+
+    async def delete_endpoint(self, endpoint_id: EndpointId) -> None:
+        """Cancels its pending deliveries. Messages and attempts stay."""
+        ...
+
+    async def endpoint_stats(
+        self, endpoint_id: EndpointId, *, since: datetime, until: datetime
+    ) -> DeliveryStats:
+        """Real (not test) deliveries whose message was made in `since <= t < until`."""
+        ...
+
+
+class EventTypes(Protocol):
+    """Event types, known by name."""
+
+    async def add_event_types(self, event_types: Sequence[EventType]) -> list[bool]:
+        """Add those whose name is free; answers in order whether each was added."""
+        ...
+
+    async def get_event_type(self, name: str) -> EventType | None: ...
+
+    async def list_event_types(self, page: PageQuery, *, include_archived: bool) -> Page[EventType]:
+        """In order of name."""
+        ...
+
+    async def all_event_types(self) -> list[EventType]:
+        """Archived ones too: what intake needs."""
+        ...
+
+    async def update_event_type(
+        self, name: str, changes: EventTypeChanges, *, now: datetime
+    ) -> None: ...
+
+    async def delete_event_type(self, name: str) -> None: ...
+
+
+class Messages(Protocol):
+    """Messages, always within their application."""
+
+    async def get_message(self, app_id: AppId, ref: str, *, with_payload: bool) -> Message | None:
+        """By id or uid."""
+        ...
+
+    async def list_messages(
+        self, app_id: AppId, where: MessageFilter, page: PageQuery, *, with_payload: bool
+    ) -> Page[Message]:
+        """In order of id (newest first unless `page.ascending`)."""
+        ...
+
+    async def expunge_payload(self, app_id: AppId, message_id: MessageId) -> None:
+        """Delete the payload's bytes; the message stays."""
+        ...
+
+
+class Deliveries(Protocol):
+    """Deliveries and attempts."""
+
+    async def get_delivery(
+        self, message_id: MessageId, endpoint_id: EndpointId
+    ) -> Delivery | None: ...
+
+    async def list_deliveries(
+        self, message_id: MessageId, page: PageQuery
+    ) -> Page[tuple[Delivery, Endpoint | None]]:
+        """One message's deliveries in order of endpoint id (newest first unless ascending).
+
+        Each comes with its endpoint (None: deleted since).
+        """
+        ...
+
+    async def list_attempted_messages(
+        self,
+        endpoint_id: EndpointId,
+        where: DeliveryFilter,
+        page: PageQuery,
+        *,
+        with_payload: bool,
+    ) -> Page[tuple[Message, Delivery]]:
+        """One endpoint's deliveries with their messages, in order of message id."""
+        ...
+
+    async def resend(
+        self, delivery: NewDelivery, *, message: Message, now: datetime
+    ) -> DeliveryId | None:
+        """Make the delivery of `message` to `delivery.endpoint_id` due once more, as a fresh run.
+
+        Failure count 0, trigger manual.
+
+        Makes the delivery where there is none. Answers its id, or None when it is being sent this
+        moment (nothing changed).
+        """
+        ...
+
+    async def recover(
+        self,
+        endpoint_id: EndpointId,
+        *,
+        since: datetime,
+        until: datetime,
+        now: datetime,
+        limit: int,
+        after: MessageId | None,
+    ) -> tuple[int, MessageId | None]:
+        """Make failed and canceled real deliveries of messages made in the range due again.
+
+        Oldest first, at most `limit` a call; answers how many and where to go on (None: finished).
+
+        Those whose payload is gone are left out.
+        """
+        ...
+
+    async def cancel(self, delivery_id: DeliveryId, *, now: datetime) -> bool:
+        """Cancel a delivery that is pending; False when it is in any other state."""
+        ...
+
+    async def get_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> Attempt | None: ...
+
+    async def list_attempts(
+        self, app_id: AppId, where: AttemptFilter, page: PageQuery
+    ) -> Page[tuple[Attempt, Message]]:
+        """In order of id (newest first unless ascending).
+
+        `message_id` or `endpoint_id` is set. The message comes without payload.
+        """
+        ...
+
+    async def expunge_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> None:
+        """Forget the reply's body and headers; the attempt stays."""
+        ...
+
+
+class Tokens(Protocol):
+    """Callers' credentials."""
+
+    async def add_token(self, token: Token) -> None: ...
+
+    async def find_token(self, hash: str) -> Token | None: ...  # noqa: A002 - the glossary's word
+
+    async def list_tokens(self, page: PageQuery) -> Page[Token]: ...
+
+    async def revoke_token(self, token_id: TokenId, *, now: datetime) -> bool:
+        """False: no such token. Revoking twice keeps the first time."""
+        ...
+
+    async def touch_tokens(self, used: Mapping[TokenId, datetime]) -> None:
+        """Remember when tokens were last used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReply:
+    """The first answer to an idempotent request that makes something other than a message."""
+
+    body_hash: bytes
+    status_code: int
+    body: bytes
+
+
+class Replies(Protocol):
+    """Idempotency of everything but messages (theirs is part of `add_messages`)."""
+
+    async def find_reply(self, key: bytes) -> StoredReply | None: ...
+
+    async def keep_reply(self, key: bytes, reply: StoredReply, *, now: datetime) -> None: ...
+
+
+class Bins(Protocol):
+    """Request bins; a room of its own."""
+
+    async def add_bin(self, bin: Bin) -> None: ...  # noqa: A002 - the glossary's word
+
+    async def get_bin(self, bin_id: BinId) -> Bin | None: ...
+
+    async def find_bin(self, catch_token: str) -> Bin | None: ...
+
+    async def list_bins(self, page: PageQuery) -> Page[Bin]:
+        """In order of id."""
+        ...
+
+    async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None: ...
+
+    async def delete_bin(self, bin_id: BinId) -> None:
+        """With its captures."""
+        ...
+
+    async def add_captures(
+        self, batch: Sequence[Capture], *, keep: int, keep_bytes: int
+    ) -> list[Capture]:
+        """Store captures, each numbered by its bin (the given number is ignored).
+
+        Then the oldest go until the bin holds at most `keep` captures and `keep_bytes` of bodies.
+
+        Captures of a bin that is gone are dropped from the answer.
+        """
+        ...
+
+    async def list_captures(self, bin_id: BinId, page: PageQuery) -> Page[Capture]:
+        """In order of number (newest first unless ascending); `page.after` is a number as text."""
+        ...
+
+    async def get_capture(self, bin_id: BinId, capture_id: CaptureId) -> Capture | None: ...
+
+    async def delete_capture(self, bin_id: BinId, capture_id: CaptureId) -> None: ...
+
+    async def clear_bin(self, bin_id: BinId) -> int:
+        """Delete its captures; answers how many. Numbers go on counting."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """What one round of retention removed."""
+
+    payloads: int
+    messages: int
+    keys: int
+    more: bool
+    """Another round would find more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much waits."""
+
+    pending: int
+    sending: int
+    oldest_due_at: datetime | None
+
+
+class Upkeep(Protocol):
+    """Housekeeping and health."""
+
+    async def expire(
+        self, *, now: datetime, messages_before: datetime | None, limit: int
+    ) -> Expired:
+        """Remove payloads past their `payload_expires_at`.
+
+        Messages made before `messages_before` with their deliveries and attempts, and idempotency
+        keys older than 24 h: at most `limit` each.
+
+        What is pending or sending is left alone.
+        """
+        ...
+
+    async def backlog(self, *, now: datetime) -> Backlog: ...
+
+    async def ping(self) -> None:
+        """Answers when the store can be read. Errors: Unavailable."""
+        ...
+
+    async def free_bytes(self) -> int | None:
+        """Free space where the store writes; None where the driver cannot know."""
+        ...
+
+
+class Store(
+    Hot,
+    Applications,
+    Endpoints,
+    EventTypes,
+    Messages,
+    Deliveries,
+    Tokens,
+    Replies,
+    Bins,
+    Upkeep,
+    Protocol,
+):
+    """Everything a driver implements."""
+
+    async def open(self, *, now: datetime) -> None:
+        """Take the store, bring its schema up to date.
+
+        On a store that only one process can hold, every lease found is void: its deliveries are due
+        at once. Errors: StoreInUse, SchemaTooNew, Unavailable.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let go. Idempotent."""
+        ...
