@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from stafett import errors, ids
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import AppId
 from stafett.model import Application, ApplicationChanges, Page, PageQuery
 
@@ -18,13 +19,13 @@ _t = schema.applications
 def to_application(row: Row) -> Application:
     """A row as the model knows it."""
     return Application(
-        id=row.id,
-        uid=row.uid,
-        name=row.name,
-        rate_limit=row.rate_limit,
-        metadata=row.metadata,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        id=row["id"],
+        uid=row["uid"],
+        name=row["name"],
+        rate_limit=row["rate_limit"],
+        metadata=row["metadata"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )
 
 
@@ -49,7 +50,7 @@ class ApplicationVerbs(SqlVerbs):
         def work(connection: sa.Connection) -> None:
             try:
                 connection.execute(sa.insert(_t).values(values))
-            except sa.exc.IntegrityError as exc:
+            except IntegrityError as exc:
                 raise _uid_taken(application.uid) from exc
 
         await self.write(work)
@@ -58,8 +59,7 @@ class ApplicationVerbs(SqlVerbs):
         column = _t.c.id if ids.is_id(ids.APP, ref) else _t.c.uid
 
         def work(connection: sa.Connection) -> Application | None:
-            row = connection.execute(sa.select(_t).where(column == ref)).one_or_none()
-            return row and to_application(row)
+            return fetch_one(connection, sa.select(_t).where(column == ref), to_application)
 
         return await self.read(work)
 
@@ -78,7 +78,7 @@ class ApplicationVerbs(SqlVerbs):
                 connection.execute(
                     sa.update(_t).where(_t.c.id == app_id).values(**changes, updated_at=now)
                 )
-            except sa.exc.IntegrityError as exc:
+            except IntegrityError as exc:
                 raise _uid_taken(changes.get("uid")) from exc
 
         await self.write(work)

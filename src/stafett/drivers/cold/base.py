@@ -12,7 +12,8 @@ from stafett.model import Page, PageQuery
 
 T = TypeVar("T")
 
-Row = sa.Row[Any]  # SQLAlchemy does not know the columns of a Core table statically
+Row = sa.RowMapping
+"""A row by column name: SQLAlchemy does not know the columns of a Core table statically."""
 
 
 class SqlVerbs(abc.ABC):
@@ -25,6 +26,14 @@ class SqlVerbs(abc.ABC):
     @abc.abstractmethod
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction; when this returns it is on disk."""
+
+
+def fetch_one(
+    connection: sa.Connection, query: sa.Select[Any], to_item: Callable[[Row], T]
+) -> T | None:
+    """The one row that `query` finds, or None."""
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else to_item(row)
 
 
 def fetch_page(
@@ -40,7 +49,7 @@ def fetch_page(
     if page.after is not None:
         query = query.where(key > page.after if upward else key < page.after)
     query = query.order_by(key.asc() if upward else key.desc()).limit(page.limit + 1)
-    rows = list(connection.execute(query))
+    rows = connection.execute(query).mappings().all()
     items = [to_item(row) for row in rows[: page.limit]]
     if page.backward:
         items.reverse()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from stafett import errors, ids
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import AppId, EndpointId
 from stafett.model import (
     DeliveryState,
@@ -51,38 +53,38 @@ def _to_secret(stored: Json) -> EndpointSecret:
 
 def _to_health(row: Row) -> EndpointHealth:
     return EndpointHealth(
-        event_count=row.event_count,
-        failing_since=row.failing_since,
-        last_attempt_at=row.last_attempt_at,
-        last_status_code=row.last_status_code,
-        last_cause=row.last_cause and FailureCause(row.last_cause),
-        paused_until=row.paused_until,
+        event_count=row["event_count"],
+        failing_since=row["failing_since"],
+        last_attempt_at=row["last_attempt_at"],
+        last_status_code=row["last_status_code"],
+        last_cause=row["last_cause"] and FailureCause(row["last_cause"]),
+        paused_until=row["paused_until"],
     )
 
 
 def to_endpoint(row: Row) -> Endpoint:
     """A row as the model knows it."""
     return Endpoint(
-        id=row.id,
-        app_id=row.app_id,
-        uid=row.uid,
-        name=row.name,
-        url=row.url,
-        description=row.description,
-        integration=row.integration,
-        disabled=row.disabled,
-        disabled_reason=row.disabled_reason and DisabledReason(row.disabled_reason),
-        disabled_at=row.disabled_at,
-        event_types=frozenset(row.event_types) or None,
-        channels=frozenset(row.channels) or None,
-        rate_limit=row.rate_limit,
-        metadata=row.metadata,
-        headers=row.headers,
-        header_family=HeaderFamily(row.header_family),
-        secrets=tuple(_to_secret(each) for each in row.secrets),
+        id=row["id"],
+        app_id=row["app_id"],
+        uid=row["uid"],
+        name=row["name"],
+        url=row["url"],
+        description=row["description"],
+        integration=row["integration"],
+        disabled=row["disabled"],
+        disabled_reason=row["disabled_reason"] and DisabledReason(row["disabled_reason"]),
+        disabled_at=row["disabled_at"],
+        event_types=frozenset(row["event_types"]) or None,
+        channels=frozenset(row["channels"]) or None,
+        rate_limit=row["rate_limit"],
+        metadata=row["metadata"],
+        headers=row["headers"],
+        header_family=HeaderFamily(row["header_family"]),
+        secrets=tuple(_to_secret(each) for each in row["secrets"]),
         health=_to_health(row),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )
 
 
@@ -123,9 +125,9 @@ class EndpointVerbs(SqlVerbs):
 
     async def add_endpoint(self, endpoint: Endpoint) -> None:
         values = {
-            name: getattr(endpoint, name)
-            for name in _t.c.keys()
-            if hasattr(endpoint, name) and name not in {"metadata", "headers", "secrets"}
+            each.name: getattr(endpoint, each.name)
+            for each in fields(Endpoint)
+            if each.name not in {"health", "metadata", "headers", "secrets"}
         } | {
             "metadata": dict(endpoint.metadata),
             "headers": dict(endpoint.headers),
@@ -135,7 +137,7 @@ class EndpointVerbs(SqlVerbs):
         def work(connection: sa.Connection) -> None:
             try:
                 connection.execute(sa.insert(_t).values(values))
-            except sa.exc.IntegrityError as exc:
+            except IntegrityError as exc:
                 raise _uid_taken(endpoint.uid) from exc
 
         await self.write(work)
@@ -145,8 +147,7 @@ class EndpointVerbs(SqlVerbs):
 
         def work(connection: sa.Connection) -> Endpoint | None:
             query = sa.select(_t).where(_t.c.app_id == app_id, column == ref)
-            row = connection.execute(query).one_or_none()
-            return row and to_endpoint(row)
+            return fetch_one(connection, query, to_endpoint)
 
         return await self.read(work)
 
@@ -161,7 +162,7 @@ class EndpointVerbs(SqlVerbs):
     async def all_endpoints(self, app_id: AppId) -> list[Endpoint]:
         query = sa.select(_t).where(_t.c.app_id == app_id).order_by(_t.c.id)
         return await self.read(
-            lambda connection: [to_endpoint(row) for row in connection.execute(query)]
+            lambda connection: [to_endpoint(row) for row in connection.execute(query).mappings()]
         )
 
     async def update_endpoint(
@@ -176,7 +177,7 @@ class EndpointVerbs(SqlVerbs):
                 connection.execute(
                     sa.update(_t).where(_t.c.id == endpoint_id).values(**values, updated_at=now)
                 )
-            except sa.exc.IntegrityError as exc:
+            except IntegrityError as exc:
                 raise _uid_taken(changes.get("uid")) from exc
             if changes.get("disabled"):
                 cancel_pending(
@@ -207,6 +208,6 @@ class EndpointVerbs(SqlVerbs):
         )
 
         def work(connection: sa.Connection) -> DeliveryStats:
-            return DeliveryStats(**{state: count for state, count in connection.execute(query)})
+            return DeliveryStats(**dict(connection.execute(query).tuples()))
 
         return await self.read(work)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.model import EventType, EventTypeChanges, Page, PageQuery, PayloadCheck
 
 _t = schema.event_types
@@ -18,8 +19,9 @@ _FIELDS = [field.name for field in fields(EventType)]
 
 def to_event_type(row: Row) -> EventType:
     """A row as the model knows it."""
-    values = {name: row._mapping[name] for name in _FIELDS}
-    return EventType(**values | {"check": PayloadCheck(values["check"])})
+    values: dict[str, Any] = {name: row[name] for name in _FIELDS}
+    values["check"] = PayloadCheck(values["check"])
+    return EventType(**values)
 
 
 class EventTypeVerbs(SqlVerbs):
@@ -46,14 +48,11 @@ class EventTypeVerbs(SqlVerbs):
 
     async def get_event_type(self, name: str) -> EventType | None:
         def work(connection: sa.Connection) -> EventType | None:
-            row = connection.execute(sa.select(_t).where(_t.c.name == name)).one_or_none()
-            return row and to_event_type(row)
+            return fetch_one(connection, sa.select(_t).where(_t.c.name == name), to_event_type)
 
         return await self.read(work)
 
-    async def list_event_types(
-        self, page: PageQuery, *, include_archived: bool
-    ) -> Page[EventType]:
+    async def list_event_types(self, page: PageQuery, *, include_archived: bool) -> Page[EventType]:
         query = sa.select(_t)
         if not include_archived:
             query = query.where(sa.not_(_t.c.archived))
@@ -66,7 +65,7 @@ class EventTypeVerbs(SqlVerbs):
     async def all_event_types(self) -> list[EventType]:
         query = sa.select(_t).order_by(_t.c.name)
         return await self.read(
-            lambda connection: [to_event_type(row) for row in connection.execute(query)]
+            lambda connection: [to_event_type(row) for row in connection.execute(query).mappings()]
         )
 
     async def update_event_type(

@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import TokenId
 from stafett.model import Page, PageQuery, Token
 from stafett.store import StoredReply
@@ -21,7 +21,14 @@ _FIELDS = [field.name for field in fields(Token)]
 
 def to_token(row: Row) -> Token:
     """A row as the model knows it."""
-    return Token(**{name: row._mapping[name] for name in _FIELDS})
+    return Token(**{name: row[name] for name in _FIELDS})
+
+
+def to_reply(row: Row) -> StoredReply:
+    """A row as the contract knows it."""
+    return StoredReply(
+        body_hash=row["body_hash"], status_code=row["status_code"], body=row["body"] or b""
+    )
 
 
 class TokenVerbs(SqlVerbs):
@@ -35,8 +42,7 @@ class TokenVerbs(SqlVerbs):
 
     async def find_token(self, hash: str) -> Token | None:  # noqa: A002 - the contract's word
         def work(connection: sa.Connection) -> Token | None:
-            row = connection.execute(sa.select(_t).where(_t.c.hash == hash)).one_or_none()
-            return row and to_token(row)
+            return fetch_one(connection, sa.select(_t).where(_t.c.hash == hash), to_token)
 
         return await self.read(work)
 
@@ -51,31 +57,22 @@ class TokenVerbs(SqlVerbs):
         statement = (
             sa.update(_t)
             .where(_t.c.id == token_id)
-            .values(revoked_at=sa.func.coalesce(_t.c.revoked_at, sa.bindparam(None, now, schema.Moment)))
+            .values(
+                revoked_at=sa.func.coalesce(_t.c.revoked_at, sa.bindparam(None, now, schema.Moment))
+            )
         )
         return await self.write(lambda connection: connection.execute(statement).rowcount > 0)
 
     async def touch_tokens(self, used: Mapping[TokenId, datetime]) -> None:
         def work(connection: sa.Connection) -> None:
             for token_id, at in used.items():
-                connection.execute(
-                    sa.update(_t).where(_t.c.id == token_id).values(last_used_at=at)
-                )
+                connection.execute(sa.update(_t).where(_t.c.id == token_id).values(last_used_at=at))
 
         await self.write(work)
 
     async def find_reply(self, key: bytes) -> StoredReply | None:
         query = sa.select(_keys).where(_keys.c.key == key, _keys.c.status_code.is_not(None))
-
-        def work(connection: sa.Connection) -> StoredReply | None:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                return None
-            return StoredReply(
-                body_hash=row.body_hash, status_code=row.status_code, body=row.body or b""
-            )
-
-        return await self.read(work)
+        return await self.read(lambda connection: fetch_one(connection, query, to_reply))
 
     async def keep_reply(self, key: bytes, reply: StoredReply, *, now: datetime) -> None:
         values = {

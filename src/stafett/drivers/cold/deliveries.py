@@ -1,0 +1,302 @@
+"""Deliveries and attempts in SQL: what became of messages, and sending them again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from stafett import ids
+from stafett.drivers import schema
+from stafett.drivers.cold import messages
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
+from stafett.drivers.cold.endpoints import to_endpoint
+from stafett.ids import AppId, AttemptId, DeliveryId, EndpointId, MessageId
+from stafett.model import (
+    Attempt,
+    AttemptFilter,
+    Delivery,
+    DeliveryFilter,
+    DeliveryState,
+    Endpoint,
+    FailureCause,
+    Headers,
+    Json,
+    Message,
+    Outcome,
+    Page,
+    PageQuery,
+    Trigger,
+)
+from stafett.store import NewDelivery
+
+_d = schema.deliveries
+_a = schema.attempts
+_m = schema.messages
+_e = schema.endpoints
+
+# A fresh run by hand: the schedule starts anew, the attempts made before stay counted.
+_FRESH_RUN: dict[str, Any] = {
+    "state": DeliveryState.PENDING,
+    "manual": True,
+    "failure_count": 0,
+    "claim_id": None,
+    "note": "to be sent again",
+}
+
+
+def _trigger(manual: bool) -> Trigger:  # noqa: FBT001 - it is the stored column
+    return Trigger.MANUAL if manual else Trigger.SCHEDULED
+
+
+def to_delivery(row: Row, prefix: str = "") -> Delivery:
+    """A row as the model knows it; `prefix` where the query labelled the columns."""
+    state = DeliveryState(row[prefix + "state"])
+    cause: str | None = row[prefix + "last_cause"]
+    return Delivery(
+        id=row[prefix + "id"],
+        message_id=row[prefix + "message_id"],
+        app_id=row[prefix + "app_id"],
+        endpoint_id=row[prefix + "endpoint_id"],
+        state=state,
+        test=row[prefix + "test"],
+        attempt_count=row[prefix + "attempt_count"],
+        due_at=row[prefix + "due_at"] if state is DeliveryState.PENDING else None,
+        last_status_code=row[prefix + "last_status_code"],
+        last_cause=None if cause is None else FailureCause(cause),
+        note=row[prefix + "note"],
+        created_at=row[prefix + "created_at"],
+        updated_at=row[prefix + "updated_at"],
+    )
+
+
+def _to_headers(stored: Json) -> Headers:
+    return tuple((name, value) for name, value in stored or ())
+
+
+def to_attempt(row: Row, prefix: str = "") -> Attempt:
+    """A row as the model knows it; `prefix` where the query labelled the columns."""
+    cause: str | None = row[prefix + "cause"]
+    return Attempt(
+        id=row[prefix + "id"],
+        delivery_id=row[prefix + "delivery_id"],
+        message_id=row[prefix + "message_id"],
+        app_id=row[prefix + "app_id"],
+        endpoint_id=row[prefix + "endpoint_id"],
+        url=row[prefix + "url"],
+        outcome=Outcome(
+            status_code=row[prefix + "status_code"],
+            cause=None if cause is None else FailureCause(cause),
+            detail=row[prefix + "detail"],
+            request_headers=_to_headers(row[prefix + "request_headers"]),
+            response_headers=_to_headers(row[prefix + "response_headers"]),
+            response_body=row[prefix + "response_body"] or b"",
+            response_truncated=row[prefix + "response_truncated"],
+            duration=timedelta(microseconds=row[prefix + "duration_us"]),
+        ),
+        trigger=_trigger(row[prefix + "manual"]),
+        test=row[prefix + "test"],
+        note=row[prefix + "note"],
+        content_gone=row[prefix + "content_gone"],
+        created_at=row[prefix + "created_at"],
+    )
+
+
+def _labelled(table: sa.Table, prefix: str) -> list[sa.Label[Any]]:
+    return [column.label(prefix + column.key) for column in table.c]
+
+
+def _attempt_conditions(app_id: AppId, where: AttemptFilter) -> list[sa.ColumnElement[bool]]:
+    conditions = [_a.c.app_id == app_id]
+    if where.message_id is not None:
+        conditions.append(_a.c.message_id == where.message_id)
+    if where.endpoint_id is not None:
+        conditions.append(_a.c.endpoint_id == where.endpoint_id)
+    if where.succeeded is not None:
+        conditions.append(_a.c.cause.is_(None) == where.succeeded)
+    if where.status_code_class is not None:
+        low = where.status_code_class
+        code = sa.func.coalesce(_a.c.status_code, 0)
+        conditions.append(code.between(low, low + 99))
+    if where.after is not None:
+        conditions.append(_a.c.id >= ids.first_at(ids.ATTEMPT, where.after))
+    if where.before is not None:
+        conditions.append(_a.c.id < ids.first_at(ids.ATTEMPT, where.before))
+    about = AttemptFilter(event_types=where.event_types, channel=where.channel, tag=where.tag)
+    return conditions + messages.matches(about)
+
+
+class DeliveryVerbs(SqlVerbs):
+    """See `stafett.store.Deliveries`."""
+
+    async def get_delivery(self, message_id: MessageId, endpoint_id: EndpointId) -> Delivery | None:
+        query = sa.select(_d).where(_d.c.message_id == message_id, _d.c.endpoint_id == endpoint_id)
+
+        def work(connection: sa.Connection) -> Delivery | None:
+            return fetch_one(connection, query, to_delivery)
+
+        return await self.read(work)
+
+    async def list_deliveries(
+        self, message_id: MessageId, page: PageQuery
+    ) -> Page[tuple[Delivery, Endpoint | None]]:
+        query = (
+            sa.select(*_labelled(_d, "d_"), _e)
+            .select_from(_d.outerjoin(_e, _e.c.id == _d.c.endpoint_id))
+            .where(_d.c.message_id == message_id)
+        )
+
+        def to_item(row: Row) -> tuple[Delivery, Endpoint | None]:
+            return to_delivery(row, "d_"), to_endpoint(row) if row["id"] is not None else None
+
+        return await self.read(
+            lambda connection: fetch_page(
+                connection, query, key=_d.c.endpoint_id, page=page, to_item=to_item
+            )
+        )
+
+    async def list_attempted_messages(
+        self,
+        endpoint_id: EndpointId,
+        where: DeliveryFilter,
+        page: PageQuery,
+        *,
+        with_payload: bool,
+    ) -> Page[tuple[Message, Delivery]]:
+        source = _d.join(
+            messages.joined(with_payload=with_payload),
+            sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id),
+        )
+        conditions = [_d.c.endpoint_id == endpoint_id, *messages.matches(where)]
+        if where.state is not None:
+            conditions.append(_d.c.state == where.state)
+        query = sa.select(*_labelled(_d, "d_"), _m).select_from(source).where(*conditions)
+        if with_payload:
+            query = messages.with_body(query)
+
+        def to_item(row: Row) -> tuple[Message, Delivery]:
+            return messages.to_message(row), to_delivery(row, "d_")
+
+        return await self.read(
+            lambda connection: fetch_page(
+                connection, query, key=_d.c.message_id, page=page, to_item=to_item
+            )
+        )
+
+    async def resend(
+        self, delivery: NewDelivery, *, message: Message, now: datetime
+    ) -> DeliveryId | None:
+        values = _FRESH_RUN | {
+            "id": delivery.id,
+            "message_id": message.id,
+            "app_id": message.app_id,
+            "endpoint_id": delivery.endpoint_id,
+            "test": message.test,
+            "attempt_count": 0,
+            "due_at": delivery.due_at,
+            "created_at": now,
+            "updated_at": now,
+        }
+        statement = (
+            sqlite.insert(_d)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=["message_id", "endpoint_id"],
+                set_=_FRESH_RUN | {"due_at": delivery.due_at, "updated_at": now},
+                where=_d.c.state != DeliveryState.SENDING,
+            )
+            .returning(_d.c.id)
+        )
+        return await self.write(
+            lambda connection: connection.execute(statement).scalar_one_or_none()
+        )
+
+    async def recover(
+        self,
+        endpoint_id: EndpointId,
+        *,
+        since: datetime,
+        until: datetime,
+        now: datetime,
+        limit: int,
+        after: MessageId | None,
+    ) -> tuple[int, MessageId | None]:
+        start = after or ids.first_at(ids.MESSAGE, since)
+        query = (
+            sa.select(_d.c.message_id)
+            .join(_m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
+            .where(
+                _d.c.endpoint_id == endpoint_id,
+                _d.c.message_id > start if after else _d.c.message_id >= start,
+                _d.c.message_id < ids.first_at(ids.MESSAGE, until),
+                _d.c.state.in_([DeliveryState.FAILED, DeliveryState.CANCELED]),
+                sa.not_(_d.c.test),
+                sa.not_(_m.c.payload_gone),
+            )
+            .order_by(_d.c.message_id)
+            .limit(limit)
+        )
+
+        def work(connection: sa.Connection) -> tuple[int, MessageId | None]:
+            found = list(connection.scalars(query))
+            connection.execute(
+                sa.update(_d)
+                .where(_d.c.endpoint_id == endpoint_id, _d.c.message_id.in_(found))
+                .values(_FRESH_RUN | {"due_at": now, "updated_at": now})
+            )
+            return len(found), found[-1] if len(found) == limit else None
+
+        return await self.write(work)
+
+    async def cancel(self, delivery_id: DeliveryId, *, now: datetime) -> bool:
+        statement = (
+            sa.update(_d)
+            .where(_d.c.id == delivery_id, _d.c.state == DeliveryState.PENDING)
+            .values(
+                state=DeliveryState.CANCELED, due_at=None, note="canceled by hand", updated_at=now
+            )
+        )
+        return await self.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+    async def get_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> Attempt | None:
+        query = sa.select(_a).where(_a.c.message_id == message_id, _a.c.id == attempt_id)
+
+        def work(connection: sa.Connection) -> Attempt | None:
+            return fetch_one(connection, query, to_attempt)
+
+        return await self.read(work)
+
+    async def list_attempts(
+        self, app_id: AppId, where: AttemptFilter, page: PageQuery
+    ) -> Page[tuple[Attempt, Message]]:
+        query = (
+            sa.select(*_labelled(_a, "a_"), _m)
+            .select_from(
+                _a.join(_m, sa.and_(_m.c.app_id == _a.c.app_id, _m.c.id == _a.c.message_id))
+            )
+            .where(*_attempt_conditions(app_id, where))
+        )
+
+        def to_item(row: Row) -> tuple[Attempt, Message]:
+            return to_attempt(row, "a_"), messages.to_message(row)
+
+        return await self.read(
+            lambda connection: fetch_page(
+                connection, query, key=_a.c.id, page=page, to_item=to_item
+            )
+        )
+
+    async def expunge_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> None:
+        statement = (
+            sa.update(_a)
+            .where(_a.c.message_id == message_id, _a.c.id == attempt_id)
+            .values(
+                response_headers=None,
+                response_body=None,
+                response_truncated=False,
+                content_gone=True,
+            )
+        )
+        await self.write(lambda connection: connection.execute(statement) and None)

@@ -1,0 +1,1 @@
+"""One file a schema revision, `r<number>_<what>.py`, in the order they run."""

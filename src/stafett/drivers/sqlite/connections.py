@@ -1,0 +1,98 @@
+"""Connections to the file, and what SQLite's errors mean.
+
+Every connection is in autocommit mode: transactions begin and end where the threads say so, and
+neither the standard library nor SQLAlchemy adds one of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from stafett import errors
+
+_CACHE_KIB = 32 * 1024
+_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+_PRIMARY = 0xFF  # the low byte of an extended result code
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection, as the hot verbs (`raw`) and the cold ones (`core`) use it."""
+
+    raw: sqlite3.Connection
+    core: sa.Connection
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self.core.close()
+        self.core.engine.dispose()
+        self.raw.close()
+
+
+def connect(path: Path, *, read_only: bool = False) -> Session:
+    """A connection, for one thread at a time.
+
+    It never checkpoints by itself: SQLite before 3.51.3 can lose data when two connections do, so
+    the writer alone does, and says when (`docs/decisions/0002-sqlite-driver.md`).
+    """
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    with translated_errors():
+        raw = sqlite3.connect(
+            uri,
+            uri=True,
+            isolation_level=None,
+            timeout=10,
+            cached_statements=256,
+            check_same_thread=False,  # used by one thread, closed by another
+        )
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute("PRAGMA wal_autocheckpoint=0")
+        raw.execute("PRAGMA temp_store=MEMORY")
+        raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    return Session(raw, engine.connect())
+
+
+def turn_on_wal(raw: sqlite3.Connection) -> None:
+    """Write-ahead logging, once for the file. Errors: StoreBroken where it cannot be had."""
+    with translated_errors():
+        mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous != 2:
+        message = (
+            "SQLite could not turn on write-ahead logging here (is the data folder on a network"
+            " file system?); put it on a local disk, or use PostgreSQL"
+        )
+        raise errors.StoreBroken(message)
+
+
+def translate(error: sqlite3.Error) -> errors.StafettError:
+    """What an error of SQLite means to us."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+    if code == sqlite3.SQLITE_FULL:
+        message = "the disk is full: nothing was accepted; free some space and try again"
+        return errors.StoreFull(message, retry_after=5.0)
+    if code in _BROKEN:
+        return errors.StoreBroken(f"the database file cannot be trusted any more: {error}")
+    return errors.Unavailable(f"the database did not answer: {error}")
+
+
+@contextmanager
+def translated_errors() -> Generator[None]:
+    """Turns SQLite's errors, also those wrapped by SQLAlchemy, into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise translate(error.orig) from error
+        raise

@@ -1,0 +1,237 @@
+"""`record_attempts`: what attempts brought, under the claims they were made with."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from stafett.drivers.schema import to_micros
+from stafett.drivers.sqlite import rows
+from stafett.ids import EndpointId
+from stafett.model import Attempt, DeliveryState, DisabledReason, Trigger
+from stafett.store import AttemptRecord, Recorded
+
+_MICROSECOND = timedelta(microseconds=1)
+_encode = msgspec.json.encode
+
+# A delivery that succeeded once stays succeeded, whatever a resend of it comes to.
+_DELIVERY = (
+    "WITH done(id, claim_id, state, due_at, failures, succeeded_at, code, cause, note, at)"
+    " AS ({rows}) UPDATE deliveries SET"
+    " state = CASE WHEN done.state = 'failed' AND deliveries.succeeded_at IS NOT NULL"
+    "         THEN 'succeeded' ELSE done.state END,"
+    " due_at = done.due_at, failure_count = done.failures, claim_id = NULL,"
+    " attempt_count = attempt_count + 1,"
+    " succeeded_at = coalesce(deliveries.succeeded_at, done.succeeded_at),"
+    " last_status_code = done.code, last_cause = done.cause, note = done.note, updated_at = done.at"
+    " FROM done WHERE deliveries.id = done.id AND deliveries.claim_id = done.claim_id"
+)
+_ATTEMPT = (
+    "INSERT INTO attempts (message_id, id, delivery_id, app_id, endpoint_id, url, manual, test,"
+    " status_code, cause, detail, note, duration_us, request_headers, response_headers,"
+    " response_body, response_truncated, content_gone, created_at) {rows}"
+)
+_HEALTH = (
+    "WITH seen(id, counted, cleared, failing, at, code, cause, paused) AS ({rows})"
+    " UPDATE endpoints SET event_count = event_count + seen.counted,"
+    " failing_since = CASE WHEN seen.cleared THEN seen.failing"
+    "                 ELSE coalesce(failing_since, seen.failing) END,"
+    " last_attempt_at = seen.at, last_status_code = seen.code, last_cause = seen.cause,"
+    " paused_until = CASE WHEN seen.paused > coalesce(paused_until, 0) THEN seen.paused"
+    "                ELSE paused_until END"
+    " FROM seen WHERE endpoints.id = seen.id"
+)
+_HELD = "SELECT id, claim_id FROM deliveries WHERE id IN ({wanted})"
+_SUCCEEDED = "SELECT id FROM deliveries WHERE succeeded_at IS NOT NULL AND id IN ({wanted})"
+_ENABLED = "SELECT id FROM endpoints WHERE NOT disabled AND id IN ({wanted})"
+_FAILING = (
+    "SELECT id FROM endpoints WHERE NOT disabled AND failing_since <= %d AND id IN ({wanted})"
+)
+_DISABLE = (
+    "UPDATE endpoints SET disabled = 1, disabled_reason = ?, disabled_at = ?, updated_at = ?"
+    " WHERE id = ? AND NOT disabled"
+)
+_CANCEL_PENDING = (
+    "UPDATE deliveries SET state = 'canceled', due_at = NULL, note = 'canceled: webhook switched"
+    " off', updated_at = ? WHERE endpoint_id = ? AND due_at IS NOT NULL AND state = 'pending'"
+)
+_CANCEL = (
+    "UPDATE deliveries SET state = 'canceled', due_at = NULL,"
+    " note = 'canceled: webhook switched off or deleted' WHERE id IN ({wanted})"
+)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a batch says about one endpoint's health."""
+
+    counted: int = 0
+    cleared: bool = False
+    failing: datetime | None = None
+    at: datetime | None = None
+    code: int | None = None
+    cause: str | None = None
+    paused: datetime | None = None
+
+
+def record_attempts(
+    raw: sqlite3.Connection,
+    batch: Sequence[AttemptRecord],
+    *,
+    now: datetime,
+    failing_before: datetime,
+) -> Recorded:
+    """See `stafett.store.Hot.record_attempts`."""
+    again = _succeeded_before(raw, batch)
+    held = _update_deliveries(raw, batch)
+    rows.execute(raw, _ATTEMPT, [_attempt_row(record.attempt) for record in held])
+    health = _health(held, again)
+    rows.execute(raw, _HEALTH, [_health_row(each, seen) for each, seen in health.items()])
+    disabled = _disable(raw, held, health, now=now, failing_before=failing_before)
+    _cancel_unwanted(raw, held)
+    kept = {record.attempt.id for record in held}
+    stale = frozenset(r.attempt.id for r in batch if r.attempt.id not in kept)
+    return Recorded(stale=stale, disabled=disabled)
+
+
+def _succeeded_before(raw: sqlite3.Connection, batch: Sequence[AttemptRecord]) -> set[str]:
+    """Deliveries that a resend brought here although they had succeeded: not counted again."""
+    resent = [
+        record.attempt.delivery_id
+        for record in batch
+        if record.attempt.trigger is Trigger.MANUAL and record.attempt.outcome.succeeded
+    ]
+    return {row[0] for row in rows.select(raw, _SUCCEEDED, resent)}
+
+
+def _update_deliveries(
+    raw: sqlite3.Connection, batch: Sequence[AttemptRecord]
+) -> Sequence[AttemptRecord]:
+    """Writes all, or, where a claim is gone, only those whose claim still holds: the answer."""
+    raw.execute("SAVEPOINT fenced")
+    changed = rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in batch])
+    if changed != len(batch):
+        raw.execute("ROLLBACK TO fenced")
+        wanted = [record.attempt.delivery_id for record in batch]
+        claims = {row[0]: row[1] for row in rows.select(raw, _HELD, wanted)}
+        batch = [r for r in batch if claims.get(r.attempt.delivery_id) == r.claim_id]
+        rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in batch])
+    raw.execute("RELEASE fenced")
+    return batch
+
+
+def _delivery_row(record: AttemptRecord) -> tuple[Any, ...]:
+    attempt = record.attempt
+    outcome = attempt.outcome
+    at = to_micros(attempt.created_at + outcome.duration)
+    return (
+        attempt.delivery_id,
+        record.claim_id,
+        record.state.value,
+        None if record.due_at is None else to_micros(record.due_at),
+        record.failure_count,
+        at if outcome.succeeded else None,
+        outcome.status_code,
+        outcome.cause,
+        attempt.note,
+        at,
+    )
+
+
+def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    outcome = attempt.outcome
+    return (
+        attempt.message_id,
+        attempt.id,
+        attempt.delivery_id,
+        attempt.app_id,
+        attempt.endpoint_id,
+        attempt.url,
+        attempt.trigger is Trigger.MANUAL,
+        attempt.test,
+        outcome.status_code,
+        outcome.cause,
+        outcome.detail,
+        attempt.note,
+        outcome.duration // _MICROSECOND,
+        _encode(outcome.request_headers).decode(),
+        _encode(outcome.response_headers).decode(),
+        outcome.response_body,
+        outcome.response_truncated,
+        0,
+        to_micros(attempt.created_at),
+    )
+
+
+def _health(held: Sequence[AttemptRecord], again: set[str]) -> dict[EndpointId, _Seen]:
+    """One summary for each endpoint with real attempts, in the order they were recorded."""
+    health: dict[EndpointId, _Seen] = {}
+    for record in held:
+        attempt = record.attempt
+        if attempt.test:
+            continue
+        seen = health.setdefault(attempt.endpoint_id, _Seen())
+        seen.at = attempt.created_at
+        seen.code = attempt.outcome.status_code
+        seen.cause = attempt.outcome.cause
+        if attempt.outcome.succeeded:
+            seen.counted += attempt.delivery_id not in again
+            seen.cleared, seen.failing = True, None
+        else:
+            seen.failing = seen.failing or attempt.created_at
+            seen.paused = record.pause_endpoint_until or seen.paused
+    return health
+
+
+def _health_row(endpoint_id: EndpointId, seen: _Seen) -> tuple[Any, ...]:
+    return (
+        endpoint_id,
+        seen.counted,
+        seen.cleared,
+        None if seen.failing is None else to_micros(seen.failing),
+        None if seen.at is None else to_micros(seen.at),
+        seen.code,
+        seen.cause,
+        None if seen.paused is None else to_micros(seen.paused),
+    )
+
+
+def _disable(
+    raw: sqlite3.Connection,
+    held: Sequence[AttemptRecord],
+    health: dict[EndpointId, _Seen],
+    *,
+    now: datetime,
+    failing_before: datetime,
+) -> dict[EndpointId, DisabledReason]:
+    failing = [each for each, seen in health.items() if seen.failing is not None]
+    found = rows.select(raw, _FAILING % to_micros(failing_before), failing)
+    reasons = {EndpointId(row[0]): DisabledReason.FAILING for row in found}
+    reasons |= {
+        record.attempt.endpoint_id: record.disable_endpoint
+        for record in held
+        if record.disable_endpoint is not None
+    }
+    at = to_micros(now)
+    disabled: dict[EndpointId, DisabledReason] = {}
+    for endpoint_id, reason in reasons.items():
+        if raw.execute(_DISABLE, (reason.value, at, at, endpoint_id)).rowcount:
+            disabled[endpoint_id] = reason
+            raw.execute(_CANCEL_PENDING, (at, endpoint_id))
+    return disabled
+
+
+def _cancel_unwanted(raw: sqlite3.Connection, held: Iterable[AttemptRecord]) -> None:
+    """A retry owed to an endpoint that is disabled or gone ends as canceled."""
+    pending = [record.attempt for record in held if record.state is DeliveryState.PENDING]
+    if not pending:
+        return
+    wanted = {attempt.endpoint_id for attempt in pending}
+    enabled = {row[0] for row in rows.select(raw, _ENABLED, wanted)}
+    unwanted = [a.delivery_id for a in pending if a.endpoint_id not in enabled]
+    list(rows.select(raw, _CANCEL, unwanted))

@@ -1,0 +1,203 @@
+"""The threads that touch the file: one writer, a few readers.
+
+The writer takes everything that waits, runs it in one transaction with a savepoint for each unit,
+commits once, and only then answers. The one fsync is shared by all that came together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stafett import errors
+from stafett.drivers.sqlite import connections
+from stafett.drivers.sqlite.connections import Session
+
+T = TypeVar("T")
+
+_MAX_UNITS = 64
+# Rows changed since the last checkpoint: worth one when nobody waits, due even when somebody does.
+_CHECKPOINT_IDLE = 4_000
+_CHECKPOINT_FORCED = 60_000
+
+
+@dataclass(slots=True)
+class _Unit:
+    """Some work, who waits for it, and what came of it."""
+
+    work: Callable[[Session], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """The only thread that writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="stafett-writer", daemon=True)
+        self._checkpointed = 0
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+
+    async def start(self) -> None:
+        """Open the file. Errors: see `connections.connect`."""
+        self._thread.start()
+        await self._opened
+
+    def submit(self, work: Callable[[Session], T]) -> asyncio.Future[T]:
+        """Run `work` in the next transaction; resolved after its commit."""
+        unit = _Unit(work, self._loop.create_future())
+        self._queue.put(unit)
+        return unit.future
+
+    async def close(self) -> None:
+        """Finish what was submitted, fold the log into the file, let it go."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            session = connections.connect(self._path)
+            connections.turn_on_wal(session.raw)
+        except Exception as error:  # noqa: BLE001 - `start` raises it where it can be handled
+            self._tell(self._opened.set_exception, error)
+            return
+        self._tell(self._opened.set_result, None)
+        while self._take_turn(session):
+            pass
+        self._checkpoint(session.raw, "TRUNCATE")
+        session.close()
+
+    def _tell(self, call: Callable[..., object], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _take_turn(self, session: Session) -> bool:
+        """One transaction over what waits; False when it is time to end."""
+        units, go_on = self._gather()
+        if units:
+            _run_units(session, units)
+            self._tell(_answer, units)
+            self._checkpoint_if_due(session.raw)
+        return go_on
+
+    def _gather(self) -> tuple[list[_Unit], bool]:
+        first = self._queue.get()
+        units: list[_Unit] = []
+        while first is not None:
+            units.append(first)
+            if len(units) == _MAX_UNITS:
+                return units, True
+            try:
+                first = self._queue.get_nowait()
+            except queue.Empty:
+                return units, True
+        return units, False
+
+    def _checkpoint_if_due(self, raw: sqlite3.Connection) -> None:
+        changed = raw.total_changes - self._checkpointed
+        idle = self._queue.empty()
+        if changed >= _CHECKPOINT_FORCED or (idle and changed >= _CHECKPOINT_IDLE):
+            self._checkpoint(raw, "PASSIVE")
+
+    def _checkpoint(self, raw: sqlite3.Connection, mode: str) -> None:
+        self._checkpointed = raw.total_changes
+        try:
+            raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        except sqlite3.Error:
+            # The log keeps everything; the next checkpoint (or the next start) does it.
+            return
+
+
+def _run_units(session: Session, units: list[_Unit]) -> None:
+    """One transaction; what goes wrong with the whole of it goes wrong for every unit."""
+    raw = session.raw
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+        for unit in units:
+            _run_unit(session, unit)
+        raw.execute("COMMIT")
+    except sqlite3.Error as error:
+        failure = connections.translate(error)
+        for unit in units:
+            unit.error = failure
+    finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+
+def _run_unit(session: Session, unit: _Unit) -> None:
+    """A unit that fails leaves no trace; the others go on.
+
+    Raises what ended the whole transaction: SQLite rolls all of it back by itself on a full disk.
+    """
+    raw = session.raw
+    raw.execute("SAVEPOINT unit")
+    try:
+        with connections.translated_errors():
+            unit.result = unit.work(session)
+    except Exception as error:
+        if not raw.in_transaction or isinstance(error, errors.StoreFull | errors.StoreBroken):
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise error.__cause__ from error
+            raise sqlite3.OperationalError(str(error)) from error
+        unit.error = error
+        raw.execute("ROLLBACK TO unit")
+    raw.execute("RELEASE unit")
+
+
+def _answer(units: list[_Unit]) -> None:
+    for unit in units:
+        if unit.future.done():
+            continue
+        if unit.error is not None:
+            unit.future.set_exception(unit.error)
+        else:
+            unit.future.set_result(unit.result)
+
+
+class Readers:
+    """A few threads with read-only connections; each read sees one moment of the file."""
+
+    def __init__(self, path: Path, *, threads: int = 4) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._sessions: list[Session] = []
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stafett-reader")
+
+    async def run(self, work: Callable[[Session], T]) -> T:
+        """The result of `work`, run on a snapshot."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, work)
+
+    async def close(self) -> None:
+        """Finish what was asked, let the file go."""
+        await asyncio.to_thread(self._pool.shutdown)
+        for session in self._sessions:
+            session.close()
+
+    def _run(self, work: Callable[[Session], T]) -> T:
+        session = self._session()
+        with connections.translated_errors():
+            session.raw.execute("BEGIN")
+            try:
+                return work(session)
+            finally:
+                if session.raw.in_transaction:
+                    session.raw.execute("ROLLBACK")
+
+    def _session(self) -> Session:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = connections.connect(self._path, read_only=True)
+            self._local.session = session
+            self._sessions.append(session)
+        return session
