@@ -2,8 +2,7 @@
 
 Time is passed in, never read. Hot verbs are plural only: one is a batch of one. Every verb is one
 transaction; when it returns, what it wrote is on disk and survives a crash of the machine. Refs
-have
-been resolved by the services: here everything is an id.
+have been resolved by the services: here everything is an id.
 
 Errors of every verb: `errors.Unavailable` (nothing was written, try again), `errors.StoreFull` (the
 same, the disk is full), `errors.StoreBroken` (stop serving).
@@ -57,14 +56,21 @@ from stafett.model import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Whom claimed work belongs to, and for how long."""
+
+    id: ClaimId
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """A delivery as it is born: claimed (`claim_id` and `lease_until` set) or due at `due_at`."""
+    """A delivery as it is born: claimed, or due at `due_at`."""
 
     id: DeliveryId
     endpoint_id: EndpointId
     due_at: datetime
-    claim_id: ClaimId | None = None
-    lease_until: datetime | None = None
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +135,6 @@ class Recorded:
     """Attempts whose claim was no longer theirs: nothing of them was stored."""
     disabled: Mapping[EndpointId, DisabledReason]
     """Endpoints that this batch switched off; their pending deliveries are canceled."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """Whom claimed work belongs to, and for how long."""
-
-    id: ClaimId
-    lease_until: datetime
 
 
 class Hot(Protocol):
@@ -485,6 +483,14 @@ class Backlog:
     oldest_due_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """Room on a disk, in bytes."""
+
+    free: int
+    total: int
+
+
 class Upkeep(Protocol):
     """Housekeeping and health."""
 
@@ -503,11 +509,11 @@ class Upkeep(Protocol):
     async def backlog(self, *, now: datetime) -> Backlog: ...
 
     async def ping(self) -> None:
-        """Answers when the store can be read. Errors: Unavailable."""
+        """Answers when the store can be written. Errors: Unavailable, StoreBroken."""
         ...
 
-    async def free_bytes(self) -> int | None:
-        """Free space where the store writes; None where the driver cannot know."""
+    async def space(self) -> Space | None:
+        """Of the disk the store writes to; None where the driver cannot know."""
         ...
 
 

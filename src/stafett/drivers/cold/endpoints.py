@@ -208,6 +208,6 @@ class EndpointVerbs(SqlVerbs):
         )
 
         def work(connection: sa.Connection) -> DeliveryStats:
-            return DeliveryStats(**dict(connection.execute(query).tuples()))
+            return DeliveryStats(**dict(connection.execute(query).all()))
 
         return await self.read(work)

@@ -100,6 +100,3 @@ class UpkeepVerbs(SqlVerbs):
             return Backlog(pending=pending, sending=sending, oldest_due_at=due)
 
         return await self.read(work)
-
-    async def ping(self) -> None:
-        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")) and None)

@@ -110,19 +110,19 @@ def _delivery_rows(item: NewMessage) -> Iterator[tuple[Any, ...]]:
     message = item.message
     made = to_micros(message.created_at)
     for delivery in item.deliveries:
-        held = delivery.lease_until
+        claim = delivery.claim
         yield (
             delivery.id,
             message.id,
             message.app_id,
             delivery.endpoint_id,
-            DeliveryState.PENDING.value if held is None else DeliveryState.SENDING.value,
+            DeliveryState.PENDING.value if claim is None else DeliveryState.SENDING.value,
             0,
             message.test,
             0,
             0,
-            to_micros(delivery.due_at if held is None else held),
-            delivery.claim_id,
+            to_micros(delivery.due_at if claim is None else claim.lease_until),
+            None if claim is None else claim.id,
             made,
             made,
         )

@@ -28,7 +28,7 @@ from stafett.drivers.sqlite.lock import FileLock
 from stafett.drivers.sqlite.threads import Readers, Writer
 from stafett.ids import ClaimId, DeliveryId, EndpointId
 from stafett.model import DueDelivery
-from stafett.store import AddResult, AttemptRecord, Claim, NewMessage, Recorded
+from stafett.store import AddResult, AttemptRecord, Claim, NewMessage, Recorded, Space
 
 T = TypeVar("T")
 
@@ -149,8 +149,12 @@ class SqliteStore(
             lambda session: claiming.release(session.raw, claims, due_at=due_at, now=now)
         )
 
-    async def free_bytes(self) -> int | None:
-        return shutil.disk_usage(self._path.parent).free
+    async def ping(self) -> None:
+        await self._write(lambda _: None)
+
+    async def space(self) -> Space | None:
+        usage = shutil.disk_usage(self._path.parent)
+        return Space(free=usage.free, total=usage.total)
 
 
 def _make_folder(folder: Path) -> None:

@@ -47,6 +47,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="stafett-writer", daemon=True)
         self._checkpointed = 0
+        self._broken: errors.StoreBroken | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
 
     async def start(self) -> None:
@@ -85,7 +86,7 @@ class Writer:
         """One transaction over what waits; False when it is time to end."""
         units, go_on = self._gather()
         if units:
-            _run_units(session, units)
+            self._run_units(session, units)
             self._tell(_answer, units)
             self._checkpoint_if_due(session.raw)
         return go_on
@@ -103,6 +104,29 @@ class Writer:
                 return units, True
         return units, False
 
+    def _run_units(self, session: Session, units: list[_Unit]) -> None:
+        """One transaction; what goes wrong with the whole of it goes wrong for every unit.
+
+        After a failed sync nobody knows what the disk holds, so nothing is written any more.
+        """
+        raw = session.raw
+        try:
+            if self._broken is not None:
+                raise self._broken
+            raw.execute("BEGIN IMMEDIATE")
+            for unit in units:
+                _run_unit(session, unit)
+            raw.execute("COMMIT")
+        except (sqlite3.Error, errors.StafettError) as error:
+            failure = connections.translate(error) if isinstance(error, sqlite3.Error) else error
+            for unit in units:
+                unit.error = failure
+            if isinstance(failure, errors.StoreBroken):
+                self._broken = failure
+        finally:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+
     def _checkpoint_if_due(self, raw: sqlite3.Connection) -> None:
         changed = raw.total_changes - self._checkpointed
         idle = self._queue.empty()
@@ -118,23 +142,6 @@ class Writer:
             return
 
 
-def _run_units(session: Session, units: list[_Unit]) -> None:
-    """One transaction; what goes wrong with the whole of it goes wrong for every unit."""
-    raw = session.raw
-    try:
-        raw.execute("BEGIN IMMEDIATE")
-        for unit in units:
-            _run_unit(session, unit)
-        raw.execute("COMMIT")
-    except sqlite3.Error as error:
-        failure = connections.translate(error)
-        for unit in units:
-            unit.error = failure
-    finally:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK")
-
-
 def _run_unit(session: Session, unit: _Unit) -> None:
     """A unit that fails leaves no trace; the others go on.
 
@@ -146,10 +153,11 @@ def _run_unit(session: Session, unit: _Unit) -> None:
         with connections.translated_errors():
             unit.result = unit.work(session)
     except Exception as error:
-        if not raw.in_transaction or isinstance(error, errors.StoreFull | errors.StoreBroken):
-            if isinstance(error.__cause__, sqlite3.Error):
-                raise error.__cause__ from error
-            raise sqlite3.OperationalError(str(error)) from error
+        if isinstance(error, errors.StoreFull | errors.StoreBroken):
+            raise
+        if not raw.in_transaction:
+            message = "the database gave up the transaction; nothing was written, try again"
+            raise errors.Unavailable(message) from error
         unit.error = error
         raw.execute("ROLLBACK TO unit")
     raw.execute("RELEASE unit")

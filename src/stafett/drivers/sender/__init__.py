@@ -1,0 +1,231 @@
+"""Makes one HTTP/1.1 POST and reports what came of it. The hot end of the product.
+
+Invariant: one call of `send` is at most one request on the wire, under one total deadline, to an
+address that egress allows; the outcome tells the tenant the cause and never an address.
+
+No redirects, cookies, proxies or repeats: there is no code for them. Its parts: `composing` writes
+the request, `dialling` opens a connection, `pool` keeps it, `connection` and `reply` speak on it,
+`deadlines` ends what takes too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final, Protocol, final
+
+from stafett import egress
+from stafett.drivers.resolver import Resolver
+from stafett.drivers.sender.composing import Sendable, compose, sent_headers
+from stafett.drivers.sender.connection import Connection, Key
+from stafett.drivers.sender.deadlines import Deadlines
+from stafett.drivers.sender.dialling import Dialler, default_tls
+from stafett.drivers.sender.failure import SendFailed
+from stafett.drivers.sender.pool import Pool
+from stafett.drivers.sender.reply import RawHeaders, ReplyReader
+from stafett.model import FailureCause, Headers, Outcome
+
+MAX_LOCATION: Final = 500
+"""Characters of a redirect's location that the detail repeats."""
+
+_OK = range(200, 300)
+_REDIRECT = range(300, 400)
+
+
+class Request(Sendable, Protocol):
+    """What is sent; `engine.sending.Request` has this shape."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """For all of it, name to last byte."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one sender may hold at once."""
+
+    max_reply: int = 65_536
+    """Bytes of a reply's body that are read; then the connection is closed."""
+    max_connections: int = 1024
+    """Open at once, those at rest included."""
+    max_idle_per_host: int = 64
+    """Connections at rest; as many as the busiest host has attempts at once, or they are made anew
+    for every burst."""
+    idle_seconds: float = 4.0
+    """How long one rests. Below 5, where many servers close: see `pool`."""
+
+
+@final
+class HttpSender:
+    """An `engine.sending.Sender` over HTTP/1.1, with or without TLS, for one event loop."""
+
+    def __init__(
+        self,
+        policy: egress.Policy,
+        resolver: Resolver,
+        *,
+        limits: Limits | None = None,
+        tls_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls_context` replaces the default, which trusts the system's authorities."""
+        self._limits = limits or Limits()
+        self._dialler = Dialler(policy, resolver, tls=tls_context or default_tls())
+        self._pool = Pool(
+            max_idle_per_host=self._limits.max_idle_per_host,
+            idle_seconds=self._limits.idle_seconds,
+        )
+        self._deadlines = Deadlines()
+        self._places = asyncio.Semaphore(self._limits.max_connections)
+        self._queue_length = 0
+        self._standing: set[Connection] = set()
+        self._all_gone = asyncio.Event()
+        self._closed = False
+
+    async def send(self, request: Request) -> Outcome:
+        """Make the attempt. Never raises for a bad endpoint; see `engine.sending.Sender`."""
+        started = time.monotonic()
+        headers = sent_headers(request)
+        try:
+            connection = await self._exchange(request, compose(request, headers))
+        except SendFailed as failure:
+            cause, detail = failure.cause, failure.detail
+        except ValueError:
+            cause, detail = FailureCause.INTERNAL, "a header or the path is not one line of ASCII"
+        else:
+            outcome = _judge(connection.reply, headers, time.monotonic() - started)
+            self._part_with(connection)
+            return outcome
+        return Outcome(
+            cause=cause,
+            detail=detail,
+            request_headers=headers,
+            duration=timedelta(seconds=time.monotonic() - started),
+        )
+
+    async def close(self) -> None:
+        """Close every connection and see them gone. Requests on their way end with a cause."""
+        self._closed = True
+        self._pool.close()
+        self._deadlines.fail_all(_closed())
+        while self._standing:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+
+    async def _exchange(self, request: Request, data: bytes) -> Connection:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        deadline = now + request.timeout.total_seconds()
+        target = request.target
+        key = (target.scheme, target.host, target.port)
+        connection = self._pool.take(key, now) or await self._open(target, key, deadline)
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._deadlines.watch(connection, deadline, loop)
+        try:
+            connection.exchange(data, waiter)
+            await waiter
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        finally:
+            self._deadlines.forget(connection)
+        return connection
+
+    async def _open(self, target: egress.Target, key: Key, deadline: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._take_place()
+                return await self._dial(target, key)
+        except TimeoutError as error:
+            raise SendFailed(FailureCause.TIMEOUT, "no connection within the timeout") from error
+
+    async def _dial(self, target: egress.Target, key: Key) -> Connection:
+        connection = Connection(
+            key,
+            max_body=self._limits.max_reply,
+            on_lost=self._lost,
+            now=asyncio.get_running_loop().time(),
+        )
+        try:
+            await self._dialler.dial(target, connection)
+        finally:
+            if not connection.made:
+                self._places.release()
+            elif not connection.gone:
+                self._standing.add(connection)
+        if self._closed:
+            connection.abort()
+            raise _closed()
+        return connection
+
+    async def _take_place(self) -> None:
+        """Wait until one more connection may be open; one at rest gives way."""
+        if self._places.locked():
+            self._pool.close_one()
+        self._queue_length += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._queue_length -= 1
+
+    def _part_with(self, connection: Connection) -> None:
+        """The reply is read: the connection rests, or makes room."""
+        if connection.reusable and not self._queue_length and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._pool.put(connection, loop.time(), loop)
+        else:
+            connection.abort()
+
+    def _lost(self, connection: Connection) -> None:
+        self._places.release()
+        self._standing.discard(connection)
+        if not self._standing:
+            self._all_gone.set()
+
+
+def _closed() -> SendFailed:
+    return SendFailed(FailureCause.CONNECT_FAILED, "Stafett closed the connection: it is stopping")
+
+
+def _judge(reply: ReplyReader, request_headers: Headers, seconds: float) -> Outcome:
+    """The outcome of a whole reply: only 2xx is a success."""
+    status = reply.status
+    cause: FailureCause | None = None
+    detail = ""
+    headers = _decoded(reply.headers)
+    if status not in _OK:
+        cause = FailureCause.REDIRECT if status in _REDIRECT else FailureCause.STATUS
+        detail = _status_detail(status, headers)
+    return Outcome(
+        status_code=status,
+        cause=cause,
+        detail=detail,
+        request_headers=request_headers,
+        response_headers=headers,
+        response_body=reply.body,
+        response_truncated=reply.truncated,
+        duration=timedelta(seconds=seconds),
+    )
+
+
+def _decoded(headers: RawHeaders) -> Headers:
+    """Names in lower case, values as received: any byte has a place in Latin-1."""
+    return tuple(
+        [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+    )
+
+
+def _status_detail(status: int, headers: Headers) -> str:
+    words = f"the endpoint answered {status}"
+    with contextlib.suppress(ValueError):
+        words += f" {HTTPStatus(status).phrase}"
+    if status not in _REDIRECT:
+        return words
+    location = next((value for name, value in headers if name == "location"), "")
+    to = f" to {location[:MAX_LOCATION]}" if location else ""
+    return f"{words}{to}; redirects are not followed"

@@ -1,0 +1,157 @@
+"""Opens connections, and only to where we may send.
+
+Invariant: not one packet goes to an address that the egress policy did not allow as the very
+address dialled. Names are resolved once a connection; nothing below this file resolves again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Final, final
+
+from stafett import egress
+from stafett.drivers.resolver import Address, LookupFailed, Resolver
+from stafett.drivers.sender.connection import Connection
+from stafett.drivers.sender.failure import SendFailed
+from stafett.model import FailureCause
+
+CONNECT_SECONDS: Final = 5.0
+"""For one address; a share of it when there are more to try."""
+MAX_DIALLED: Final = 4
+"""Addresses of one name that are tried one after another."""
+
+_log = logging.getLogger("stafett.egress")
+
+
+def default_tls() -> ssl.SSLContext:
+    """Verifies names against the system's authorities, TLS 1.2 or later, HTTP/1.1 only."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@final
+class Dialler:
+    """Connects to targets under one policy."""
+
+    def __init__(self, policy: egress.Policy, resolver: Resolver, *, tls: ssl.SSLContext) -> None:
+        self._policy = policy
+        self._resolver = resolver
+        self._tls = tls
+
+    async def dial(self, target: egress.Target, connection: Connection) -> None:
+        """Make `connection` stand, TLS done. The caller holds the deadline.
+
+        Errors: SendFailed.
+        """
+        addresses = await self._vetted(target)
+        connection.socket = await _connect(addresses[:MAX_DIALLED], target.port)
+        try:
+            await self._hand_over(connection.socket, target, connection)
+        except BaseException:
+            connection.socket.close()
+            raise
+
+    async def _vetted(self, target: egress.Target) -> Sequence[Address]:
+        """Every address of the target, all of them allowed.
+
+        One that is not condemns the whole name: a name that points inside and outside at once is
+        either an attack or a mistake, and which one would be dialled is chance.
+        """
+        if target.address is not None:
+            addresses: Sequence[Address] = (target.address,)
+        else:
+            try:
+                addresses = await self._resolver.resolve(target.host)
+            except LookupFailed as error:
+                raise SendFailed(FailureCause.DNS_FAILED, str(error)) from error
+        for address in addresses:
+            verdict = egress.vet(address, policy=self._policy)
+            if not verdict.allowed:
+                _log.warning(
+                    "event=egress.refused host=%s address=%s reason=%s reference=%s",
+                    target.host,
+                    address,
+                    verdict.reason,
+                    verdict.reference,
+                )
+                raise SendFailed(FailureCause.TARGET_NOT_ALLOWED, _not_allowed(target))
+        return [_unmapped(address) for address in addresses]
+
+    async def _hand_over(
+        self, sock: socket.socket, target: egress.Target, connection: Connection
+    ) -> None:
+        """Let the event loop run the connected socket, under TLS where the target wants it."""
+        loop = asyncio.get_running_loop()
+        if not target.tls:
+            await loop.create_connection(lambda: connection, sock=sock)
+            return
+        try:
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=self._tls, server_hostname=target.host
+            )
+        except ssl.SSLCertVerificationError as error:
+            detail = f"the endpoint's certificate is not valid: {error.verify_message}"
+            raise SendFailed(FailureCause.TLS_FAILED, detail) from error
+        except (OSError, ValueError) as error:
+            detail = "the TLS handshake failed"
+            if isinstance(error, ssl.SSLError) and error.reason:
+                detail += f": {error.reason.replace('_', ' ').lower()}"
+            raise SendFailed(FailureCause.TLS_FAILED, detail) from error
+
+
+async def _connect(addresses: Sequence[Address], port: int) -> socket.socket:
+    """A TCP connection to the first of `addresses` that answers."""
+    failure = SendFailed(FailureCause.CONNECT_FAILED, "the endpoint cannot be reached")
+    for address in addresses:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS / len(addresses)):
+                return await _connect_to(address, port)
+        except TimeoutError:
+            failure = SendFailed(FailureCause.TIMEOUT, "no connection within the timeout")
+        except ConnectionRefusedError:
+            failure = SendFailed(FailureCause.REFUSED, "the endpoint refused the connection")
+        except OSError as error:
+            words = os.strerror(error.errno).lower() if error.errno else "no connection"
+            failure = SendFailed(
+                FailureCause.CONNECT_FAILED, f"the endpoint cannot be reached: {words}"
+            )
+    raise failure
+
+
+async def _connect_to(address: Address, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+        _check_peer(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _check_peer(sock: socket.socket, dialled: Address) -> None:
+    """The last word: whoever is at the other end must be whom the policy allowed."""
+    peer = _unmapped(ipaddress.ip_address(sock.getpeername()[0]))
+    if peer != dialled:
+        _log.error("event=egress.peer_differs dialled=%s peer=%s", dialled, peer)
+        raise SendFailed(FailureCause.TARGET_NOT_ALLOWED, egress.HINT)
+
+
+def _unmapped(address: Address) -> Address:
+    """An IPv4 address in IPv6 clothes is judged, and dialled, as IPv4."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _not_allowed(target: egress.Target) -> str:
+    return f"{target.host} is not a place that may be sent to. {egress.HINT}"

@@ -1,0 +1,355 @@
+"""The send path: claimed deliveries are attempted in fair turns, and what came of it recorded.
+
+Work arrives from intake (born claimed, from memory) and from a scan of what is due in the store.
+Losing every hint costs latency only: the scan finds everything. A request begins only when its
+lease outlives it, so no two processes send the same delivery at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stafett import errors
+from stafett.engine.attempts import Attempts
+from stafett.engine.clock import Clock
+from stafett.engine.directory import Directory
+from stafett.engine.results import Results
+from stafett.engine.turns import START_ROOM, Lane, Share
+from stafett.ids import DeliveryId, EndpointId, Ids
+from stafett.model import Attempt, DueDelivery, Endpoint, FailureCause
+from stafett.store import AttemptRecord, Claim, Recorded, Store
+
+_log = logging.getLogger("stafett.dispatch")
+
+_POLL = timedelta(seconds=1)
+_PAUSE_BETWEEN_SCANS = timedelta(milliseconds=10)
+_CLAIM_LIFE = timedelta(seconds=1)
+_MARGIN = timedelta(seconds=5)
+_QUEUE_TIME = timedelta(seconds=40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """How much may go on at one time in this process."""
+
+    first: int = 768
+    """Requests that are first attempts."""
+    again: int = 256
+    """Requests that are not."""
+    tests: int = 16
+    held: int = 3072
+    """Deliveries claimed: queued, under way or being recorded."""
+
+
+class Dispatch:
+    """Sends what is due."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Directory,
+        attempts: Attempts,
+        clock: Clock,
+        ids: Ids,
+        places: Places | None = None,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._attempts = attempts
+        self._clock = clock
+        self._ids = ids
+        self._places = places or Places()
+        self.timeout = attempts.plan.timeout
+        self._needs = attempts.plan.timeout + _MARGIN
+        self._lease = self._needs + _QUEUE_TIME
+        self._results = Results(
+            store=store,
+            clock=clock,
+            disable_after=attempts.plan.disable_after,
+            on_recorded=self._recorded,
+            on_returned=lambda due: self.unreserve(due.endpoint_id),
+        )
+        self._shares: dict[EndpointId, Share] = {}
+        self._first = Lane(self._places.first, self._shares)
+        self._again = Lane(self._places.again, self._shares)
+        self._tests = Lane(self._places.tests, self._shares)
+        self._held = 0
+        self._claim: Claim | None = None
+        self._unclaimed: set[EndpointId] = set()
+        """Endpoints that may have due work in the store which nobody has claimed."""
+        self._behind = False
+        """The last scan took all there was room for, so there may be more."""
+        self._watchers: dict[DeliveryId, asyncio.Future[Attempt]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._halt = asyncio.Event()
+        self._waits_until: datetime | None = None
+        self._scanning: asyncio.Task[None] | None = None
+        self.stopping = False
+        """Nothing new is claimed or begun any more."""
+        self.last_scan_at: datetime | None = None
+        """When the store was last looked through; readiness asks."""
+        self.counts: Counter[str] = Counter()
+        """What happened since the start, for metrics."""
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look for due work."""
+        self._scanning = asyncio.get_running_loop().create_task(self._scan_forever())
+
+    async def stop(self, *, grace: timedelta) -> None:
+        """Claim nothing more, give back what has not begun, let requests end within `grace`.
+
+        What has not ended by then is left to its lease.
+        """
+        self.stopping = True
+        self._wake.set()
+        self._halt.set()
+        if self._scanning is not None:
+            await self._scanning
+        now = self._clock.now()
+        for lane in (self._first, self._again, self._tests):
+            for due in lane.empty():
+                self._results.give_back(due, due_at=now)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace.total_seconds())
+        for task in self._tasks:
+            task.cancel()
+        try:
+            async with asyncio.timeout(grace.total_seconds()):
+                await self._results.drain()
+        except TimeoutError:
+            _log.error("event=stop.unfinished: the store did not take the last results in time")
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have begun and not ended."""
+        return self._first.under_way + self._again.under_way + self._tests.under_way
+
+    # --- from intake --------------------------------------------------------------------------
+
+    def reserve(self, endpoint_id: EndpointId, *, now: datetime) -> Claim | None:
+        """A claim for a delivery about to be born, where there is room for it; else None.
+
+        A quarter of the room is kept for what the scan finds.
+        """
+        share = self._share(endpoint_id)
+        if (
+            self.stopping
+            or self._held >= self._places.held * 3 // 4
+            or share.room <= 0
+            or share.not_before > now
+        ):
+            return None
+        self._hold(share)
+        return self._fresh_claim(now)
+
+    def reserve_always(self, endpoint_id: EndpointId, *, now: datetime) -> Claim:
+        """As `reserve`, for a test event: it waits for nobody."""
+        self._hold(self._share(endpoint_id))
+        return self._fresh_claim(now)
+
+    def unreserve(self, endpoint_id: EndpointId) -> None:
+        """A claim on this endpoint's work has ended."""
+        self._held -= 1
+        share = self._shares[endpoint_id]
+        share.held -= 1
+        if self._behind or endpoint_id in self._unclaimed:
+            self._wake.set()
+
+    def offer(self, due: DueDelivery) -> None:
+        """Work that was claimed by `reserve` and is now durable."""
+        if self.stopping:
+            self._results.give_back(due, due_at=self._clock.now())
+            return
+        self._lane(due).put(due)
+        self._pump()
+
+    def hint(self, endpoint_id: EndpointId, *, due_at: datetime) -> None:
+        """Something unclaimed is due at `due_at`; without the hint the next poll finds it."""
+        if due_at <= self._clock.now():
+            self._unclaimed.add(endpoint_id)
+        if self._waits_until is None or due_at < self._waits_until:
+            self._wake.set()
+
+    def watch(self, delivery_id: DeliveryId) -> asyncio.Future[Attempt]:
+        """The next attempt of this delivery, once it is recorded."""
+        future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        self._watchers[delivery_id] = future
+        future.add_done_callback(lambda _: self._watchers.pop(delivery_id, None))
+        return future
+
+    # --- one delivery -------------------------------------------------------------------------
+
+    def _lane(self, due: DueDelivery) -> Lane:
+        if due.test:
+            return self._tests
+        return self._again if due.attempt_count else self._first
+
+    def _pump(self) -> None:
+        for lane in (self._tests, self._first, self._again):
+            while (due := lane.take()) is not None:
+                task = asyncio.get_running_loop().create_task(self._handle(lane, due))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, lane: Lane, due: DueDelivery) -> None:
+        record = None
+        try:
+            record = await self._attempt(due)
+        except Exception:  # noqa: BLE001 - a loop's edge: one bad row must not stop the others
+            _log.exception("event=delivery.crashed delivery=%s", due.id)
+            self._results.give_back(due, due_at=self._clock.now() + _POLL)
+        finally:
+            lane.ended(due.endpoint_id)
+            for each in (self._tests, self._first, self._again):
+                each.revive(due.endpoint_id)
+        if record is not None:
+            self._adapt(record)
+            self._results.record(record)
+        self._pump()
+
+    async def _attempt(self, due: DueDelivery) -> AttemptRecord | None:
+        """The attempt that was made; None when the delivery was given back instead."""
+        now = self._clock.now()
+        endpoint = await self._directory.endpoint(due.app_id, due.endpoint_id)
+        if endpoint is None or (endpoint.disabled and not due.test):
+            self._results.give_back(due, due_at=now)
+            return None
+        later = now if due.test else self._not_before(endpoint, now)
+        if later > now or due.lease_until - now < self._needs:
+            self._results.give_back(due, due_at=later)
+            return None
+        return await self._attempts.make(due, endpoint)
+
+    def _not_before(self, endpoint: Endpoint, now: datetime) -> datetime:
+        """When the receiver's pause and the endpoint's own rate allow the next request."""
+        share = self._shares[endpoint.id]
+        earliest = max(now, share.not_before)
+        if not endpoint.rate_limit or earliest > now:
+            return earliest
+        turn = max(now, share.next_turn)
+        share.next_turn = turn + timedelta(seconds=1) / endpoint.rate_limit
+        # Turns are handed out ahead; a wait shorter than a scan takes is not worth giving back.
+        return turn if turn - now > _PAUSE_BETWEEN_SCANS else now
+
+    def _adapt(self, record: AttemptRecord) -> None:
+        share = self._shares[record.attempt.endpoint_id]
+        outcome = record.attempt.outcome
+        if outcome.cause is FailureCause.TIMEOUT:
+            share.shrink()
+        elif outcome.status_code is not None:
+            share.grow()
+        if record.pause_endpoint_until is not None:
+            share.not_before = max(share.not_before, record.pause_endpoint_until)
+
+    def _recorded(self, batch: Sequence[AttemptRecord], recorded: Recorded) -> None:
+        for record in batch:
+            attempt = record.attempt
+            stale = attempt.id in recorded.stale
+            self.counts["stale" if stale else attempt.outcome.cause or "succeeded"] += 1
+            watcher = self._watchers.get(attempt.delivery_id)
+            if watcher is not None and not watcher.done():
+                watcher.set_result(attempt)
+            if record.due_at is not None and not stale:
+                self.hint(attempt.endpoint_id, due_at=record.due_at)
+            self.unreserve(attempt.endpoint_id)
+            _log_attempt(attempt, stale=stale)
+        apps = {record.attempt.endpoint_id: record.attempt.app_id for record in batch}
+        for endpoint_id, reason in recorded.disabled.items():
+            self._directory.forget_endpoints(apps[endpoint_id])
+            self.counts["disabled"] += 1
+            _log.warning("event=endpoint.disabled endpoint=%s reason=%s", endpoint_id, reason)
+
+    # --- the scan -----------------------------------------------------------------------------
+
+    async def _scan_forever(self) -> None:
+        while not self.stopping:
+            try:
+                await self._scan()
+                until = await self._next_look()
+            except errors.StafettError as error:
+                _log.warning("event=scan.failed detail=%s", error.detail)
+                until = self._clock.now() + _POLL
+            self._waits_until = until
+            await self._clock.wait(self._wake, until=until)
+            self._waits_until = None
+            self._wake.clear()
+            # Hints that come together are answered together.
+            await self._clock.wait(self._halt, until=self._clock.now() + _PAUSE_BETWEEN_SCANS)
+
+    async def _scan(self) -> None:
+        """Claim what is due and there is room for."""
+        now = self._clock.now()
+        limit = self._places.held - self._held
+        self._unclaimed.clear()
+        claimed: list[DueDelivery] = []
+        if limit > 0:
+            taken = {each: START_ROOM - share.room for each, share in self._shares.items()}
+            claimed = await self._store.claim_due(
+                self._new_claim(now), now=now, limit=limit, room=START_ROOM, held=taken
+            )
+        self._behind = len(claimed) >= limit
+        for due in claimed:
+            self._hold(self._share(due.endpoint_id))
+            self._lane(due).put(due)
+        self._unclaimed |= {
+            each.endpoint_id for each in claimed if self._shares[each.endpoint_id].room <= 0
+        }
+        self.counts["claimed"] += len(claimed)
+        self.last_scan_at = now
+        self._pump()
+
+    async def _next_look(self) -> datetime:
+        """When to scan again, if nothing wakes it before."""
+        now = self._clock.now()
+        next_due = await self._store.next_due_at(now=now)
+        soonest = now + _PAUSE_BETWEEN_SCANS
+        return max(soonest, min(next_due or now + _POLL, now + _POLL))
+
+    # --- claims -------------------------------------------------------------------------------
+
+    def _share(self, endpoint_id: EndpointId) -> Share:
+        share = self._shares.get(endpoint_id)
+        if share is None:
+            share = self._shares[endpoint_id] = Share()
+        return share
+
+    def _hold(self, share: Share) -> None:
+        share.held += 1
+        self._held += 1
+
+    def _new_claim(self, now: datetime) -> Claim:
+        return Claim(id=self._ids.claim(now), lease_until=now + self._lease)
+
+    def _fresh_claim(self, now: datetime) -> Claim:
+        """Born-claimed deliveries of the same second share one claim."""
+        if self._claim is None or self._claim.lease_until - now < self._lease - _CLAIM_LIFE:
+            self._claim = self._new_claim(now)
+        return self._claim
+
+
+def _log_attempt(attempt: Attempt, *, stale: bool) -> None:
+    level = logging.DEBUG if attempt.outcome.succeeded and not stale else logging.INFO
+    if _log.isEnabledFor(level):
+        _log.log(
+            level,
+            "event=attempt.recorded attempt=%s message=%s endpoint=%s status=%s cause=%s ms=%.1f"
+            " test=%s stale=%s note=%s",
+            attempt.id,
+            attempt.message_id,
+            attempt.endpoint_id,
+            attempt.outcome.status_code,
+            attempt.outcome.cause,
+            attempt.outcome.duration / timedelta(milliseconds=1),
+            attempt.test,
+            stale,
+            attempt.note,
+        )

@@ -1,0 +1,187 @@
+"""The accept path: a message and what it is owed go to disk in one commit, then it is accepted.
+
+In a process that also dispatches, deliveries are born claimed while it has room for them, and are
+handed to its own senders from memory the moment they are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import datetime, timedelta
+
+from stafett import errors
+from stafett.engine.batch import Batcher
+from stafett.engine.clock import Clock
+from stafett.engine.dispatch import Dispatch
+from stafett.ids import Ids
+from stafett.model import Attempt, DueDelivery, Endpoint, Message, Trigger
+from stafett.store import AddResult, AddStatus, Claim, Idempotency, NewDelivery, NewMessage, Store
+
+MAX_BYTES_WAITING = 64 * 1024 * 1024
+"""Payload bytes that may wait for the disk at one time; beyond it, nothing more is taken."""
+
+
+_RECORDED_WITHIN = timedelta(seconds=2)
+
+
+class Intake:
+    """Accepts messages."""
+
+    def __init__(self, *, store: Store, clock: Clock, ids: Ids, dispatch: Dispatch | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._dispatch = dispatch
+        self._batcher: Batcher[NewMessage, AddResult] = Batcher(self._flush)
+        self._bytes_waiting = 0
+        self.closed: errors.Unavailable | None = None
+        """Why nothing is accepted at present; upkeep sets and clears it."""
+
+    def accept(
+        self,
+        message: Message,
+        *,
+        wanting: Sequence[Endpoint],
+        idempotency: Idempotency | None = None,
+    ) -> Awaitable[AddResult]:
+        """Store `message` (with its payload) and a delivery for each of `wanting`.
+
+        What it returns is resolved after the commit. Errors, before any work: Unavailable.
+        """
+        size = len(message.payload or b"")
+        self._refuse_if_full(size)
+        item = self._new(message, wanting, idempotency)
+        try:
+            future = self._batcher.submit(item)
+        except errors.Unavailable:
+            self._withdraw(item)
+            raise
+        self._bytes_waiting += size
+        return future
+
+    async def accept_all(
+        self, items: Sequence[tuple[Message, Sequence[Endpoint]]]
+    ) -> Sequence[AddResult]:
+        """Store many messages of one request: a batch of its own, one commit."""
+        for message, _ in items:
+            self._refuse_if_full(len(message.payload or b""))
+        batch = [self._new(message, wanting, None) for message, wanting in items]
+        self._bytes_waiting += _size(batch)
+        return await self._flush(batch)
+
+    async def accept_test(self, message: Message, endpoint: Endpoint) -> asyncio.Future[Attempt]:
+        """Store a test message for one endpoint; what it returns is its attempt, later.
+
+        A test needs no room: it is always sent at once. Errors: Unavailable.
+        """
+        dispatch = self._dispatch
+        if dispatch is None or dispatch.stopping:
+            text = "this process does not send; ask one that does"
+            raise errors.Unavailable(text)
+        self._refuse_if_full(0)
+        now = message.created_at
+        delivery = NewDelivery(
+            id=self._ids.delivery(now),
+            endpoint_id=endpoint.id,
+            due_at=now,
+            claim=dispatch.reserve_always(endpoint.id, now=now),
+        )
+        verdict = dispatch.watch(delivery.id)
+        item = NewMessage(message=message, deliveries=(delivery,))
+        self._bytes_waiting += _size([item])
+        await self._batcher.submit(item)
+        return verdict
+
+    @property
+    def verdict_within(self) -> timedelta:
+        """How long the attempt of a test may take, being recorded included."""
+        assert self._dispatch is not None  # noqa: S101 - only asked after `accept_test`
+        return self._dispatch.timeout + _RECORDED_WITHIN
+
+    def hint(self, endpoint: Endpoint, *, due_at: datetime) -> None:
+        """Something of `endpoint` became due in the store."""
+        if self._dispatch is not None:
+            self._dispatch.hint(endpoint.id, due_at=due_at)
+
+    async def drain(self) -> None:
+        """Return when everything accepted so far is on disk."""
+        await self._batcher.drain()
+
+    def _refuse_if_full(self, size: int) -> None:
+        if self.closed is not None:
+            raise self.closed
+        if self._bytes_waiting + size > MAX_BYTES_WAITING:
+            message = "too many bytes wait to be written; try again shortly"
+            raise errors.Unavailable(message)
+
+    async def _flush(self, batch: Sequence[NewMessage]) -> Sequence[AddResult]:
+        try:
+            results = await self._store.add_messages(batch, now=self._clock.now())
+        except BaseException:
+            for item in batch:
+                self._withdraw(item)
+            raise
+        finally:
+            self._bytes_waiting -= _size(batch)
+        for item, result in zip(batch, results, strict=True):
+            if result.status is AddStatus.ADDED:
+                self._hand_over(item)
+            else:
+                self._withdraw(item)
+        return results
+
+    def _new(
+        self, message: Message, wanting: Sequence[Endpoint], idempotency: Idempotency | None
+    ) -> NewMessage:
+        return NewMessage(
+            message=message,
+            deliveries=tuple(self._delivery(message, endpoint) for endpoint in wanting),
+            idempotency=idempotency,
+        )
+
+    def _delivery(self, message: Message, endpoint: Endpoint) -> NewDelivery:
+        now = message.created_at
+        due_at = message.deliver_at or now
+        claim = None
+        if self._dispatch is not None and due_at <= now:
+            claim = self._dispatch.reserve(endpoint.id, now=now)
+        return NewDelivery(
+            id=self._ids.delivery(now), endpoint_id=endpoint.id, due_at=due_at, claim=claim
+        )
+
+    def _hand_over(self, item: NewMessage) -> None:
+        """Give what is now durable to dispatch, whether or not the caller is still there."""
+        if self._dispatch is None:
+            return
+        for delivery in item.deliveries:
+            if delivery.claim is None:
+                self._dispatch.hint(delivery.endpoint_id, due_at=delivery.due_at)
+            else:
+                self._dispatch.offer(_to_due(item.message, delivery, delivery.claim))
+
+    def _withdraw(self, item: NewMessage) -> None:
+        for delivery in item.deliveries:
+            if delivery.claim is not None and self._dispatch is not None:
+                self._dispatch.unreserve(delivery.endpoint_id)
+
+
+def _size(batch: Sequence[NewMessage]) -> int:
+    return sum(len(item.message.payload or b"") for item in batch)
+
+
+def _to_due(message: Message, delivery: NewDelivery, claim: Claim) -> DueDelivery:
+    return DueDelivery(
+        id=delivery.id,
+        message_id=message.id,
+        app_id=message.app_id,
+        endpoint_id=delivery.endpoint_id,
+        event_type=message.event_type,
+        claim_id=claim.id,
+        lease_until=claim.lease_until,
+        attempt_count=0,
+        failure_count=0,
+        trigger=Trigger.SCHEDULED,
+        test=message.test,
+        payload=message.payload or b"",
+    )

@@ -1,0 +1,241 @@
+"""Messages: accepting what happened, and showing what was accepted.
+
+A message is accepted exactly when it and what it is owed are on disk; a caller that got an error
+may try again and nothing is doubled, given an idempotency key or a uid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from stafett import errors, ids, model
+from stafett.engine.directory import Directory
+from stafett.engine.intake import Intake
+from stafett.ids import Ids
+from stafett.model import Application, Endpoint, Json, Message, MessageFilter, Page, PageQuery
+from stafett.services import fields
+from stafett.services.event_types import EventTypes
+from stafett.store import AddResult, AddStatus, Idempotency, Store
+
+MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+MAX_BATCH: Final = 1_000
+MAX_TAGS: Final = 8
+MAX_DELAY: Final = timedelta(days=14)
+MIN_RETENTION: Final = timedelta(days=1)
+DEFAULT_APP: Final = "default"
+_PLAIN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """What makes a message. `payload` is sent byte for byte as it stands here."""
+
+    event_type: str
+    payload: bytes
+    uid: str | None = None
+    channels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    deliver_at: datetime | None = None
+    payload_retention: timedelta | None = None
+    """How long the payload is kept; None: as the server is set."""
+
+
+class Messages:
+    """The verbs. `app` and `ref` are an id or a uid throughout."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Directory,
+        event_types: EventTypes,
+        intake: Intake,
+        clock: model.Clock,
+        retention: timedelta,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._event_types = event_types
+        self._intake = intake
+        self._ids = Ids()
+        self._clock = clock
+        self._retention = retention
+
+    async def create(
+        self,
+        event_type: str,
+        payload: Mapping[str, Json] | bytes,
+        *,
+        app: str = DEFAULT_APP,
+        uid: str | None = None,
+        channels: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> Message:
+        """Accept one event: what an application that embeds Stafett calls.
+
+        A mapping is written as JSON; bytes are kept as they are. See `accept`.
+        """
+        body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        new = NewMessage(
+            event_type=event_type,
+            payload=body,
+            uid=uid,
+            channels=tuple(channels),
+            tags=tuple(tags),
+        )
+        return await self.accept(app, new)
+
+    async def accept(
+        self, app: str, new: NewMessage, *, idempotency: Idempotency | None = None
+    ) -> Message:
+        """The message, on disk with everything it is owed.
+
+        Errors: NotFound (application), Invalid (a field, or a payload under a strict check),
+        PayloadTooLarge, Conflict (uid taken), IdempotencyMismatch, Unavailable (nothing was
+        accepted; try again).
+        """
+        application = await self._directory.application(app)
+        message, wanting = await self._made(application, new)
+        result = await self._intake.accept(message, wanting=wanting, idempotency=idempotency)
+        if result.status is AddStatus.REPEATED:
+            return await self.get(application.id, result.message_id, with_payload=True)
+        _raise_unless_added(result, new)
+        return message
+
+    async def accept_batch(
+        self, app: str, batch: Sequence[NewMessage]
+    ) -> list[Message | errors.StafettError]:
+        """Accept up to 1,000 messages in one commit; the answers, in order, are one for each.
+
+        What is wrong with one does not touch the others. Errors of the whole: NotFound
+        (application), BadRequest (too many), Unavailable (none was accepted).
+        """
+        if len(batch) > MAX_BATCH:
+            message = (
+                f"a batch may have at most {MAX_BATCH:,} messages, this one has {len(batch):,}"
+            )
+            raise errors.BadRequest(message)
+        application = await self._directory.application(app)
+        answers: list[Message | errors.StafettError] = []
+        for new in batch:
+            try:
+                answers.append((await self._made(application, new))[0])
+            except errors.StafettError as error:
+                answers.append(error)
+        made = [each for each in answers if isinstance(each, Message)]
+        wanting = [
+            await self._wanting(application, each.event_type, each.channels) for each in made
+        ]
+        results = iter(await self._intake.accept_all(list(zip(made, wanting, strict=True))))
+        for place, new in enumerate(batch):
+            if isinstance(answers[place], Message):
+                try:
+                    _raise_unless_added(next(results), new)
+                except errors.Conflict as error:
+                    answers[place] = error
+        return answers
+
+    async def get(self, app: str, ref: str, *, with_payload: bool = True) -> Message:
+        """Errors: NotFound."""
+        application = await self._directory.application(app)
+        found = await self._store.get_message(application.id, ref, with_payload=with_payload)
+        if found is None:
+            message = f"there is no message with the id or uid {ref!r}"
+            raise errors.NotFound(message)
+        return found
+
+    async def list(
+        self, app: str, page: PageQuery, *, where: MessageFilter, with_payload: bool = True
+    ) -> Page[Message]:
+        """In order of id: newest first unless `page.ascending`. Errors: NotFound."""
+        application = await self._directory.application(app)
+        return await self._store.list_messages(
+            application.id, where, page, with_payload=with_payload
+        )
+
+    async def expunge(self, app: str, ref: str) -> None:
+        """Delete the payload for good; the message stays. Errors: NotFound."""
+        message = await self.get(app, ref, with_payload=False)
+        await self._store.expunge_payload(message.app_id, message.id)
+
+    async def _made(
+        self, application: Application, new: NewMessage
+    ) -> tuple[Message, list[Endpoint]]:
+        """The message as it would be stored, and who wants it."""
+        now = self._clock()
+        _check(new, now)
+        problems = await self._event_types.check(new.event_type, new.payload)
+        wanting = await self._wanting(application, new.event_type, new.channels)
+        message = Message(
+            id=self._ids.message(now),
+            app_id=application.id,
+            uid=new.uid,
+            event_type=new.event_type,
+            channels=new.channels,
+            tags=new.tags,
+            test=False,
+            problems=problems,
+            endpoint_count=len(wanting),
+            deliver_at=new.deliver_at,
+            created_at=now,
+            payload_expires_at=now + (new.payload_retention or self._retention),
+            payload=new.payload,
+        )
+        return message, wanting
+
+    async def _wanting(
+        self, application: Application, event_type: str, channels: tuple[str, ...]
+    ) -> list[Endpoint]:
+        return await self._directory.wanting(
+            application.id, event_type=event_type, channels=channels
+        )
+
+
+def _raise_unless_added(result: AddResult, new: NewMessage) -> None:
+    match result.status:
+        case AddStatus.ADDED | AddStatus.REPEATED:
+            return
+        case AddStatus.UID_TAKEN:
+            message = f"a message with the uid {new.uid!r} exists already"
+            raise errors.Conflict(message)
+        case AddStatus.MISMATCH:
+            message = "this idempotency key was used before, for another request body"
+            raise errors.IdempotencyMismatch(message)
+
+
+def _check(new: NewMessage, now: datetime) -> None:
+    """Errors: Invalid, PayloadTooLarge."""
+    if len(new.payload) > MAX_PAYLOAD_BYTES:
+        message = (
+            f"a payload may have at most {MAX_PAYLOAD_BYTES:,} bytes, this one has"
+            f" {len(new.payload):,}"
+        )
+        raise errors.PayloadTooLarge(message)
+    if (
+        _PLAIN.fullmatch(new.event_type)
+        and new.uid is None
+        and not new.channels
+        and not new.tags
+        and new.deliver_at is None
+        and new.payload_retention is None
+    ):
+        return
+    found = fields.Findings()
+    found.word(new.event_type, "event_type")
+    found.uid(new.uid, prefix=ids.MESSAGE)
+    found.channels(new.channels, limit=fields.MAX_MESSAGE_CHANNELS)
+    if len(new.tags) > MAX_TAGS:
+        found.add(f"may have at most {MAX_TAGS}", "tags")
+    for place, tag in enumerate(new.tags):
+        found.word(tag, "tags", place)
+    if new.deliver_at is not None and new.deliver_at > now + MAX_DELAY:
+        found.add(f"may be at most {MAX_DELAY.days} days ahead", "deliver_at")
+    if new.payload_retention is not None and new.payload_retention < MIN_RETENTION:
+        found.add("must be at least one day", "payload_retention_period")
+    found.close()

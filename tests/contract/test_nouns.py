@@ -1,0 +1,359 @@
+"""The cold verbs: what is stored comes back the same, filtered and paged. For every driver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import making
+from making import MINUTE, NOW
+from stafett import errors
+from stafett.model import (
+    Application,
+    DeliveryFilter,
+    DeliveryState,
+    DeliveryStats,
+    Endpoint,
+    EndpointSecret,
+    HeaderFamily,
+    MessageFilter,
+    PageQuery,
+    PayloadCheck,
+    ScriptedReply,
+    Secret,
+)
+from stafett.store import NewMessage, Store, StoredReply
+
+
+async def test_an_application_is_found_by_id_and_uid(
+    store: Store, application: Application
+) -> None:
+    assert await store.get_application(application.id) == application
+    assert await store.get_application("acme") == application
+    assert await store.get_application("nobody") is None
+
+
+async def test_a_uid_belongs_to_one(store: Store, application: Application) -> None:
+    with pytest.raises(errors.Conflict, match="acme"):
+        await store.add_application(making.an_application(uid="acme"))
+    other = making.an_application(uid="other")
+    await store.add_application(other)
+    with pytest.raises(errors.Conflict, match="acme"):
+        await store.update_application(other.id, {"uid": "acme"}, now=NOW)
+    assert application.uid == "acme"
+
+
+async def test_an_application_changes_only_where_it_is_told_to(
+    store: Store, application: Application
+) -> None:
+    await store.update_application(
+        application.id, {"name": "New", "metadata": {"a": "b"}}, now=NOW + MINUTE
+    )
+    assert await store.get_application(application.id) == replace(
+        application, name="New", metadata={"a": "b"}, updated_at=NOW + MINUTE
+    )
+
+
+async def test_an_application_is_deleted_with_all_it_owns(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    message = making.a_message(application.id)
+    item = NewMessage(message=message, deliveries=(making.a_delivery(endpoint.id),))
+    await store.add_messages([item], now=NOW)
+
+    await store.delete_application(application.id)
+
+    assert await store.get_application(application.id) is None
+    assert await store.get_endpoint(application.id, endpoint.id) is None
+    assert await store.get_message(application.id, message.id, with_payload=True) is None
+    assert await store.claim_due(making.a_claim(), now=NOW, limit=9, room=9, held={}) == []
+
+
+async def test_an_endpoint_comes_back_whole(store: Store, application: Application) -> None:
+    endpoint = making.an_endpoint(
+        application.id,
+        uid="list",
+        event_types=frozenset({"a.b", "c"}),
+        channels=frozenset({"x"}),
+        rate_limit=10,
+        metadata={"k": "v"},
+        headers={"X-Key": "1"},
+        header_family=HeaderFamily.BOTH,
+        secrets=(
+            EndpointSecret(secret=Secret("whsec_new")),
+            EndpointSecret(secret=Secret("whsec_old"), expires_at=NOW + MINUTE),
+        ),
+    )
+    await store.add_endpoint(endpoint)
+    assert await store.get_endpoint(application.id, "list") == endpoint
+    assert await store.all_endpoints(application.id) == [endpoint]
+
+
+async def test_an_endpoint_is_seen_by_its_application_only(
+    store: Store, endpoint: Endpoint
+) -> None:
+    stranger = making.an_application()
+    await store.add_application(stranger)
+    assert await store.get_endpoint(stranger.id, endpoint.id) is None
+    assert (await store.list_endpoints(stranger.id, PageQuery())).items == ()
+
+
+async def test_switching_on_again_clears_the_failing_time(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    claim = making.a_claim()
+    item = NewMessage(
+        message=making.a_message(application.id),
+        deliveries=(making.a_delivery(endpoint.id, claim=claim),),
+    )
+    await store.add_messages([item], now=NOW)
+    bad = making.a_record(item, claim_id=claim.id, outcome=making.an_outcome(500))
+    await store.record_attempts([bad], now=NOW, failing_before=NOW)
+
+    await store.update_endpoint(
+        endpoint.id, {"disabled": False, "disabled_reason": None, "disabled_at": None}, now=NOW
+    )
+    found = await store.get_endpoint(application.id, endpoint.id)
+    assert found is not None
+    assert (found.disabled, found.health.failing_since) == (False, None)
+
+
+async def test_stats_count_real_deliveries_in_the_range(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    def owed(minute: int, *, test: bool = False) -> NewMessage:
+        message = making.a_message(application.id, at=NOW + minute * MINUTE, test=test)
+        return NewMessage(message=message, deliveries=(making.a_delivery(endpoint.id),))
+
+    await store.add_messages([owed(0), owed(1), owed(2), owed(1, test=True)], now=NOW)
+    stats = await store.endpoint_stats(
+        endpoint.id, since=NOW + MINUTE, until=NOW + 10 * MINUTE
+    )
+    assert stats == DeliveryStats(pending=2)
+
+
+async def test_lists_page_in_both_directions(store: Store) -> None:
+    made = [making.an_application(id=making.ids.app(NOW + n * MINUTE)) for n in range(5)]
+    for each in made:
+        await store.add_application(each)
+    every = [each.id for each in made]
+
+    async def page(**query: Any) -> tuple[list[str], bool]:
+        found = await store.list_applications(PageQuery(limit=2, **query))
+        return [each.id for each in found.items], found.done
+
+    assert await page(ascending=True) == (every[:2], False)
+    assert await page(ascending=True, after=every[1]) == (every[2:4], False)
+    assert await page(ascending=True, after=every[3]) == (every[4:], True)
+    assert await page() == (every[:2:-1], False)
+    assert await page(ascending=True, after=every[3], backward=True) == (every[1:3], False)
+    assert await page(ascending=True, after=every[1], backward=True) == (every[:1], True)
+
+
+async def test_event_types_are_added_where_the_name_is_free(store: Store) -> None:
+    whole = making.an_event_type(
+        "a.b",
+        group="Money",
+        schemas={"1": {"type": "object"}},
+        sample={"n": 1},
+        reference_sample={"n": "1"},
+        sensitive_fields=("customer.email",),
+        check=PayloadCheck.STRICT,
+        feature_flags=("beta",),
+    )
+    assert await store.add_event_types([whole, making.an_event_type("c")]) == [True, True]
+    assert await store.add_event_types([making.an_event_type("a.b")]) == [False]
+    assert await store.get_event_type("a.b") == whole
+    await store.update_event_type("c", {"archived": True, "check": PayloadCheck.OFF}, now=NOW)
+    shown = await store.list_event_types(PageQuery(), include_archived=False)
+    assert [each.name for each in shown.items] == ["a.b"]
+    assert [each.name for each in await store.all_event_types()] == ["a.b", "c"]
+    await store.delete_event_type("c")
+    assert await store.get_event_type("c") is None
+
+
+async def test_messages_are_filtered(store: Store, application: Application) -> None:
+    def message(minute: int, **given: Any) -> NewMessage:
+        made = making.a_message(application.id, at=NOW + minute * MINUTE, **given)
+        return NewMessage(message=made, deliveries=())
+
+    items = [
+        message(0, event_type="a"),
+        message(1, channels=("x", "xy")),
+        message(2, tags=("t",)),
+    ]
+    await store.add_messages(items, now=NOW)
+
+    async def found(**where: Any) -> list[int]:
+        page = await store.list_messages(
+            application.id, MessageFilter(**where), PageQuery(), with_payload=False
+        )
+        every = [each.message.id for each in items]
+        return [every.index(each.id) for each in page.items]
+
+    assert await found() == [2, 1, 0]
+    assert await found(event_types=frozenset({"a", "b"})) == [0]
+    assert await found(channel="x") == [1]
+    assert await found(channel="y") == []
+    assert await found(channel="%") == []
+    assert await found(tag="t") == [2]
+    assert await found(after=NOW + MINUTE) == [2, 1]
+    assert await found(before=NOW + MINUTE) == [0]
+
+
+async def test_an_expunged_payload_is_gone_and_the_message_stays(
+    store: Store, application: Application
+) -> None:
+    message = making.a_message(application.id)
+    await store.add_messages([NewMessage(message=message, deliveries=())], now=NOW)
+    await store.expunge_payload(application.id, message.id)
+    assert await store.get_message(application.id, message.id, with_payload=True) == replace(
+        message, payload=None, payload_gone=True
+    )
+
+
+async def test_what_became_of_a_message_is_shown_even_when_the_endpoint_is_gone(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    item = NewMessage(
+        message=making.a_message(application.id), deliveries=(making.a_delivery(endpoint.id),)
+    )
+    await store.add_messages([item], now=NOW)
+
+    page = await store.list_deliveries(item.message.id, PageQuery())
+    assert [(d.state, e) for d, e in page.items] == [(DeliveryState.PENDING, endpoint)]
+    await store.delete_endpoint(endpoint.id)
+    page = await store.list_deliveries(item.message.id, PageQuery())
+    assert [(d.state, e) for d, e in page.items] == [(DeliveryState.CANCELED, None)]
+
+
+async def test_attempted_messages_are_filtered_by_state(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    item = NewMessage(
+        message=making.a_message(application.id), deliveries=(making.a_delivery(endpoint.id),)
+    )
+    await store.add_messages([item], now=NOW)
+
+    async def found(state: DeliveryState | None) -> int:
+        page = await store.list_attempted_messages(
+            endpoint.id, DeliveryFilter(state=state), PageQuery(), with_payload=True
+        )
+        assert all(message == item.message for message, _ in page.items)
+        return len(page.items)
+
+    assert await found(None) == 1
+    assert await found(DeliveryState.PENDING) == 1
+    assert await found(DeliveryState.SUCCEEDED) == 0
+
+
+async def test_an_expunged_attempt_forgets_the_reply(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    claim = making.a_claim()
+    item = NewMessage(
+        message=making.a_message(application.id),
+        deliveries=(making.a_delivery(endpoint.id, claim=claim),),
+    )
+    await store.add_messages([item], now=NOW)
+    record = making.a_record(item, claim_id=claim.id)
+    await store.record_attempts([record], now=NOW, failing_before=NOW)
+    await store.expunge_attempt(item.message.id, record.attempt.id)
+
+    found = await store.get_attempt(item.message.id, record.attempt.id)
+    assert found is not None
+    assert found.content_gone
+    assert (found.outcome.response_body, found.outcome.response_headers) == (b"", ())
+
+
+async def test_tokens_are_found_by_hash_and_revoked_once(store: Store) -> None:
+    token = making.a_token()
+    await store.add_token(token)
+    assert await store.find_token(token.hash) == token
+    await store.touch_tokens({token.id: NOW + MINUTE})
+    assert await store.revoke_token(token.id, now=NOW)
+    assert await store.revoke_token(token.id, now=NOW + MINUTE)
+    assert not await store.revoke_token(making.a_token().id, now=NOW)
+    assert await store.find_token(token.hash) == replace(
+        token, revoked_at=NOW, last_used_at=NOW + MINUTE
+    )
+
+
+async def test_a_kept_reply_is_found(store: Store) -> None:
+    reply = StoredReply(body_hash=b"h", status_code=201, body=b"{}")
+    assert await store.find_reply(b"k") is None
+    await store.keep_reply(b"k", reply, now=NOW)
+    assert await store.find_reply(b"k") == reply
+
+
+async def test_a_bin_keeps_requests_byte_for_byte_and_only_the_newest(store: Store) -> None:
+    made = making.a_bin()
+    await store.add_bin(made)
+    captures = [making.a_capture(made, body=bytes([n]) * 10) for n in range(5)]
+
+    stored = await store.add_captures(captures, keep=3, keep_bytes=1000)
+
+    assert [each.number for each in stored] == [1, 2, 3, 4, 5]
+    page = await store.list_captures(made.id, PageQuery())
+    assert list(page.items) == stored[:1:-1]
+    assert await store.get_capture(made.id, captures[4].id) == stored[4]
+    page = await store.list_captures(made.id, PageQuery(after="3", ascending=True))
+    assert [each.number for each in page.items] == [4, 5]
+    await store.add_captures([making.a_capture(made)], keep=3, keep_bytes=25)
+    page = await store.list_captures(made.id, PageQuery())
+    assert [each.number for each in page.items] == [6, 5]
+
+
+async def test_a_cleared_bin_counts_on_and_a_deleted_one_takes_nothing(store: Store) -> None:
+    made = making.a_bin()
+    await store.add_bin(made)
+    await store.add_captures([making.a_capture(made)] * 1, keep=9, keep_bytes=999)
+    assert await store.clear_bin(made.id) == 1
+    [again] = await store.add_captures([making.a_capture(made)], keep=9, keep_bytes=999)
+    assert again.number == 2
+    await store.delete_capture(made.id, again.id)
+    assert await store.get_capture(made.id, again.id) is None
+    reply = ScriptedReply(
+        status_code=503, headers=(("a", "b"), ("a", "c")), body=b"\xff", delay=MINUTE
+    )
+    await store.set_reply(made.id, reply)
+    found = await store.find_bin(made.catch_token)
+    assert found == replace(made, reply=reply, capture_count=2)
+    await store.delete_bin(made.id)
+    assert await store.get_bin(made.id) is None
+    assert await store.add_captures([making.a_capture(made)], keep=9, keep_bytes=999) == []
+
+
+async def test_retention_leaves_what_waits_alone(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    def message(*deliveries: making.NewDelivery) -> NewMessage:
+        made = making.a_message(application.id, payload_expires_at=NOW + MINUTE)
+        return NewMessage(message=made, deliveries=deliveries)
+
+    done, waits = message(), message(making.a_delivery(endpoint.id))
+    await store.add_messages([done, waits], now=NOW)
+
+    assert (await store.expire(now=NOW, messages_before=None, limit=9)).payloads == 0
+    assert (await store.expire(now=NOW + MINUTE, messages_before=None, limit=9)).payloads == 1
+    later = NOW + timedelta(days=1)
+    expired = await store.expire(now=later, messages_before=later, limit=1)
+    assert (expired.messages, expired.more) == (1, True)
+    assert await store.get_message(application.id, done.message.id, with_payload=True) is None
+    kept = await store.get_message(application.id, waits.message.id, with_payload=True)
+    assert kept == waits.message
+
+
+async def test_the_backlog_says_how_much_waits_and_since_when(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    claimed = making.a_delivery(endpoint.id, claim=making.a_claim())
+    waiting = making.a_delivery(endpoint.id, due_at=NOW - MINUTE)
+    for each in (claimed, waiting):
+        item = NewMessage(message=making.a_message(application.id), deliveries=(each,))
+        await store.add_messages([item], now=NOW)
+    backlog = await store.backlog(now=NOW)
+    assert (backlog.pending, backlog.sending, backlog.oldest_due_at) == (1, 1, NOW - MINUTE)

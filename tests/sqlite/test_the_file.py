@@ -1,0 +1,111 @@
+"""What is special about the one file: who may open it, and what a start makes of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import making
+from making import NOW
+from stafett import errors
+from stafett.drivers import schema
+from stafett.drivers.migrations.upgrade import HEAD
+from stafett.drivers.sqlite.store import SqliteStore
+from stafett.store import NewMessage
+
+
+async def test_a_second_server_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+    first, second = SqliteStore(tmp_path / "s.db"), SqliteStore(tmp_path / "s.db")
+    await first.open(now=NOW)
+    with pytest.raises(errors.StoreInUse, match=r"process \d+.*s\.db"):
+        await second.open(now=NOW)
+    await first.close()
+    await second.open(now=NOW)
+    await second.close()
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = SqliteStore(path)
+    await store.open(now=NOW)
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(errors.SchemaTooNew, match="9999"):
+            await SqliteStore(path).open(now=NOW)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"these are somebody's notes, not a database" * 100)
+    with pytest.raises(errors.StoreBroken):
+        await SqliteStore(path).open(now=NOW)
+    assert path.read_bytes().startswith(b"these are somebody's notes")
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.Unavailable, match="file"):
+        await SqliteStore(tmp_path / "file" / "s.db").open(now=NOW)
+
+
+async def test_a_start_makes_every_lease_void(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    await store.open(now=NOW)
+    app = making.an_application()
+    endpoint = making.an_endpoint(app.id)
+    await store.add_application(app)
+    await store.add_endpoint(endpoint)
+    held = making.a_delivery(endpoint.id, claim=making.a_claim())
+    item = NewMessage(message=making.a_message(app.id), deliveries=(held,))
+    await store.add_messages([item], now=NOW)
+    await store.close()
+
+    await store.open(now=NOW)
+    [due] = await store.claim_due(making.a_claim(), now=NOW, limit=1, room=1, held={})
+    await store.close()
+    assert due.message_id == item.message.id
+
+
+async def test_it_is_in_wal_mode_and_syncs_every_commit(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    await store.open(now=NOW)
+    modes = await store.write(
+        lambda c: [c.scalar(sa.text(f"PRAGMA {p}")) for p in ("journal_mode", "synchronous")]
+    )
+    await store.close()
+    assert modes == ["wal", 2]
+
+
+async def test_a_unit_that_fails_takes_nobody_with_it(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    await store.open(now=NOW)
+    app = making.an_application(uid="a")
+    await store.add_application(app)
+    with pytest.raises(errors.Conflict):
+        await store.add_application(making.an_application(uid="a"))
+    other = making.an_application(uid="b")
+    await store.add_application(other)
+    assert await store.get_application("b") == other
+    await store.close()
+
+
+async def test_migrations_end_at_the_tables_the_code_knows(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    await store.open(now=NOW)
+    await store.close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 's.db'}")
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
+    engine.dispose()
+    assert differences == []
+    folder = Path(schema.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == HEAD
