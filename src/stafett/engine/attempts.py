@@ -57,7 +57,6 @@ class Attempts:
             now=self._clock.now(),
             jitter=self._chance(),
             test=due.test,
-            trigger=due.trigger,
         )
         attempt = Attempt(
             id=attempt_id,

@@ -7,6 +7,7 @@ handed to its own senders from memory the moment they are durable.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 
@@ -35,6 +36,8 @@ class Intake:
         self._dispatch = dispatch
         self._batcher: Batcher[NewMessage, AddResult] = Batcher(self._flush)
         self._bytes_waiting = 0
+        self.counts: Counter[str] = Counter()
+        """What happened since the start, for metrics."""
         self.closed: errors.Unavailable | None = None
         """Why nothing is accepted at present; upkeep sets and clears it."""
 
@@ -110,8 +113,10 @@ class Intake:
 
     def _refuse_if_full(self, size: int) -> None:
         if self.closed is not None:
+            self.counts["refused"] += 1
             raise self.closed
         if self._bytes_waiting + size > MAX_BYTES_WAITING:
+            self.counts["refused"] += 1
             message = "too many bytes wait to be written; try again shortly"
             raise errors.Unavailable(message)
 
@@ -125,6 +130,7 @@ class Intake:
         finally:
             self._bytes_waiting -= _size(batch)
         for item, result in zip(batch, results, strict=True):
+            self.counts[result.status.value] += 1
             if result.status is AddStatus.ADDED:
                 self._hand_over(item)
             else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ssl
 import time
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class HttpSender:
             idle_seconds=self._limits.idle_seconds,
         )
         self._deadlines = Deadlines()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._places = asyncio.Semaphore(self._limits.max_connections)
         self._queue_length = 0
         self._standing: set[Connection] = set()
@@ -118,17 +120,16 @@ class HttpSender:
             await self._all_gone.wait()
 
     async def _exchange(self, request: Request, data: bytes) -> Connection:
-        loop = asyncio.get_running_loop()
+        # Kept, as asking for it is a system call on Python 3.11.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
         deadline = now + request.timeout.total_seconds()
         target = request.target
         key = (target.scheme, target.host, target.port)
         connection = self._pool.take(key, now) or await self._open(target, key, deadline)
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._deadlines.watch(connection, deadline, loop)
+        self._deadlines.watch(connection, deadline)
         try:
-            connection.exchange(data, waiter)
-            await waiter
+            await connection.exchange(data)
         except asyncio.CancelledError:
             connection.abort()
             raise
@@ -149,7 +150,7 @@ class HttpSender:
             key,
             max_body=self._limits.max_reply,
             on_lost=self._lost,
-            now=asyncio.get_running_loop().time(),
+            loop=asyncio.get_running_loop(),
         )
         try:
             await self._dialler.dial(target, connection)
@@ -176,8 +177,7 @@ class HttpSender:
     def _part_with(self, connection: Connection) -> None:
         """The reply is read: the connection rests, or makes room."""
         if connection.reusable and not self._queue_length and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._pool.put(connection, loop.time(), loop)
+            self._pool.put(connection)
         else:
             connection.abort()
 
@@ -214,10 +214,14 @@ def _judge(reply: ReplyReader, request_headers: Headers, seconds: float) -> Outc
 
 
 def _decoded(headers: RawHeaders) -> Headers:
-    """Names in lower case, values as received: any byte has a place in Latin-1."""
-    return tuple(
-        [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    )
+    """Names in lower case, values without space around: any byte has a place in Latin-1."""
+    return tuple([(_lower_name(name), value.decode("latin-1").strip()) for name, value in headers])
+
+
+@functools.lru_cache(maxsize=512)
+def _lower_name(name: bytes) -> str:
+    """Remembered: the world has few header names, and one text of each is enough in memory."""
+    return name.decode("latin-1").lower()
 
 
 def _status_detail(status: int, headers: Headers) -> str:

@@ -39,21 +39,28 @@ class Connection(asyncio.Protocol):
         "gone",
         "idle_since",
         "key",
+        "loop",
         "reply",
         "socket",
     )
 
     def __init__(
-        self, key: Key, *, max_body: int, on_lost: Callable[[Connection], None], now: float
+        self,
+        key: Key,
+        *,
+        max_body: int,
+        on_lost: Callable[[Connection], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         """`on_lost` is called once, when a connection that was made is gone."""
         self.key = key
+        self.loop = loop
         self.alive = False
         """Stands, and nothing odd was seen."""
         self.gone = False
         """Stood once, and was lost."""
-        self.born_at = now
-        self.idle_since = now
+        self.born_at = loop.time()
+        self.idle_since = 0.0
         self.reply = ReplyReader(max_body=max_body)
         self.socket: socket.socket | None = None
         """The dialler's; only to look at."""
@@ -63,15 +70,17 @@ class Connection(asyncio.Protocol):
 
     # --- for the sender -----------------------------------------------------------------------
 
-    def exchange(self, data: bytes, waiter: asyncio.Future[None]) -> None:
-        """Write `data`; `waiter` ends when `reply` holds a whole reply, or with SendFailed."""
+    def exchange(self, data: bytes) -> asyncio.Future[None]:
+        """Write `data`; done when `reply` holds a whole reply, or with SendFailed."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
         transport = self._transport
         if transport is None or not self.alive:
             waiter.set_exception(_closed_before_reply())
-            return
+            return waiter
         self._waiter = waiter
         self.reply.restart()
         transport.write(data)
+        return waiter
 
     def fail(self, failure: SendFailed) -> None:
         """End the exchange with `failure`, and the connection with it."""

@@ -24,13 +24,11 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = _NEVER
 
-    def watch(
-        self, connection: Connection, deadline: float, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def watch(self, connection: Connection, deadline: float) -> None:
         """Fail the connection's exchange at `deadline`, unless `forget` comes first."""
         self._watched[connection] = deadline
         if deadline < self._timer_at:
-            self._set_timer(deadline, loop)
+            self._set_timer(deadline, connection.loop)
 
     def forget(self, connection: Connection) -> None:
         """The exchange is over."""

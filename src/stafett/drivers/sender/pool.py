@@ -37,8 +37,10 @@ class Pool:
             connection.abort()
         return None
 
-    def put(self, connection: Connection, now: float, loop: asyncio.AbstractEventLoop) -> None:
+    def put(self, connection: Connection) -> None:
         """Let it rest; closed instead when too old, or too many rest already."""
+        loop = connection.loop
+        now = loop.time()
         resting = self._idle.get(connection.key)
         if resting is None:
             resting = self._idle[connection.key] = []

@@ -93,14 +93,17 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes as they arrive, in any portions; True once the reply is over."""
-        if len(data) > _PIECE:
+        size = len(data)
+        if size > _PIECE:
             return self._feed_pieces(data)
-        self.wire_size += len(data)
+        self.wire_size += size
         if not self._started:
             data = self._begin(data)
-        if data:
-            self._parse(data)
-        if not self._over and self.wire_size > MAX_HEAD:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(f"the reply is not proper HTTP: {error}")
+        if self.wire_size > MAX_HEAD:
             self._judge_size()
         return self._over
 
@@ -122,34 +125,30 @@ class ReplyReader:
 
     def _begin(self, data: bytes) -> bytes:
         """What can go to the parser: llhttp would take a reply of RTSP, ICE or HTTP/2.0 as well."""
-        data = self._beginning + data
         if data.startswith(_START):
             self._started = True
             return data
+        if self._beginning:
+            data, self._beginning = self._beginning + data, b""
+            return self._begin(data)
         self._beginning = data
         if not _START.startswith(data):
             self._fail("the reply does not begin as HTTP/1")
         return b""
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self._over:
-                self.reusable = False
-            else:
-                self._fail(f"the reply is not proper HTTP: {error}")
-
     def _judge_size(self) -> None:
+        if self._over:
+            return
         if not self.status:
             self._fail(f"the reply's head is larger than {MAX_HEAD} bytes")
         elif self.wire_size > MAX_HEAD + _WIRE_PER_BODY * self._max_body:
             self._cut()
 
     def _fail(self, problem: str) -> None:
+        """End the reply as unusable; once it is over, only the connection can still be spoilt."""
+        self.reusable = False
         if not self._over:
             self.problem = problem
-            self.reusable = False
             self._over = True
 
     def _cut(self) -> None:

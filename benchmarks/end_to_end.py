@@ -1,0 +1,157 @@
+"""Events a second through the whole path, and how long one takes; beside the box's raw limits.
+
+    python benchmarks/end_to_end.py [--seconds 10] [--connections 128] [--runs 3] [--profile FILE]
+
+Whole path: HTTP, token, validation, durable commit (synchronous=FULL), HMAC, a real POST to a
+local receiver, the attempt recorded. An event counts when its attempt is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import ends
+from ends import PAYLOAD, TOKEN
+
+MESSAGE = json.dumps({"eventType": "payment_received", "payload": PAYLOAD}).encode()
+
+
+def synced_writes() -> float:
+    """4 KiB writes a second, each made durable before the next."""
+    with tempfile.NamedTemporaryFile(dir=Path.cwd()) as file:
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() - begun < 1:
+            os.pwrite(file.fileno(), b"x" * 4096, 0)
+            os.fdatasync(file.fileno())
+            count += 1
+        return count / (time.perf_counter() - begun)
+
+
+def webhook_to(server: ends.Server, port: int, **more: object) -> str:
+    """A webhook for everything at the receiver's port; its id."""
+    body = {"url": f"http://127.0.0.1:{port}/hook", "name": "benchmark", **more}
+    return server.call("POST", "/api/v1/app/default/endpoint", body)["id"]
+
+
+def delivered(server: ends.Server) -> float:
+    """Attempts recorded as succeeded."""
+    return server.metric("stafett_attempts_succeeded_total")
+
+
+def throughput(seconds: float, connections: int) -> None:
+    """Closed loop at full speed; prints rates, accept latency and memory."""
+    with ends.receiver() as port, ends.server() as server:
+        webhook_to(server, port)
+        path = f"{server.url}/api/v1/app/default/msg"
+        ends.generate(path, MESSAGE, connections=connections, seconds=1)
+        ends.wait_for(lambda: server.metric("stafett_deliveries_waiting") == 0, seconds=120)
+        before, cpu, begun = delivered(server), server.cpu_seconds(), time.perf_counter()
+        load = ends.generate(path, MESSAGE, connections=connections, seconds=seconds)
+        at_end = delivered(server) - before
+        ends.wait_for(lambda: server.metric("stafett_deliveries_waiting") == 0, seconds=300)
+        took = time.perf_counter() - begun
+        total = delivered(server) - before
+        print(
+            f"  accepted {load.rate:8,.0f}/s   delivered {total / took:8,.0f}/s"
+            f"   (while accepting {at_end / load.seconds:,.0f}/s)   errors {load.errors}"
+            f"   accept p50 {load.p50_ms:.1f} ms  p99 {load.p99_ms:.1f} ms"
+            f"   memory {server.resident_mb():.0f} MB"
+            f"   processor {(server.cpu_seconds() - cpu) / total * 1e6:.0f} us/event"
+        )
+        RATES.append(total / took)
+
+
+RATES: list[float] = []
+
+
+async def latency(rate: float, seconds: float) -> None:
+    """Open loop at `rate` events a second; prints how long after the 202 each one arrives."""
+    accepted: dict[str, float] = {}
+    received: dict[str, float] = {}
+
+    def seen(request: bytes) -> bytes:
+        message_id = request.lower().split(b"webhook-id: ", 1)[1].split(b"\r\n", 1)[0]
+        received[message_id.decode()] = time.perf_counter()
+        return ends.NO_CONTENT
+
+    loop = asyncio.get_running_loop()
+    port = ends.free_port()
+    listening = await loop.create_server(lambda: ends.Receiving(seen), "127.0.0.1", port)
+    with ends.server() as server:
+        await asyncio.to_thread(webhook_to, server, port)
+        request = (
+            f"POST /api/v1/app/default/msg HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+            f"content-length: {len(MESSAGE)}\r\n\r\n"
+        ).encode() + MESSAGE
+        took: list[float] = []
+
+        async def one(turns: int, first: float) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for turn in range(turns):
+                await asyncio.sleep(max(0, first + turn * 16 / rate - time.perf_counter()))
+                start = time.perf_counter()
+                writer.write(request)
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                size = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+                reply = json.loads(await reader.readexactly(size))
+                now = time.perf_counter()
+                took.append((now - start) * 1e3)
+                accepted[reply["id"].lower()] = now
+            writer.close()
+
+        begun = time.perf_counter() + 0.2
+        turns = int(rate * seconds / 16)
+        await asyncio.gather(*(one(turns, begun + n / rate) for n in range(16)))
+        while len(received) < len(accepted):
+            await asyncio.sleep(0.01)
+        listening.close()
+        late = [(received[each] - at) * 1e3 for each, at in accepted.items()]
+    print(
+        f"  at {rate:,.0f}/s: accept p50 {ends.percentile(took, 0.5):.2f} ms"
+        f"  p99 {ends.percentile(took, 0.99):.2f} ms"
+        f"   accept to received p50 {ends.percentile(late, 0.5):.2f} ms"
+        f"  p99 {ends.percentile(late, 0.99):.2f} ms"
+    )
+
+
+def batches(seconds: float, connections: int) -> None:
+    """Batch ingest, 100 messages a request, to nobody: rate against single messages."""
+    one = {"eventType": "payment_received", "payload": PAYLOAD}
+    batch = json.dumps({"messages": [one] * 100}).encode()
+    with ends.server() as server:
+        path = f"{server.url}/api/v1/app/default/msg"
+        single = ends.generate(path, MESSAGE, connections=connections, seconds=seconds).rate
+        many = ends.generate(f"{path}/batch", batch, connections=8, seconds=seconds).rate * 100
+    print(f"  ingest alone: single {single:,.0f}/s   batch {many:,.0f}/s   x{many / single:.1f}")
+
+
+def main() -> None:
+    """Print everything in one run, so that the numbers can be set against each other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--connections", type=int, default=128)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+
+    with ends.receiver() as port:
+        bare = ends.generate(
+            f"http://127.0.0.1:{port}/", MESSAGE, connections=options.connections, seconds=3
+        )
+    print(f"raw limits: loopback {bare.rate:,.0f} POST/s, {synced_writes():,.0f} synced writes/s")
+    print(f"end to end, {options.connections} connections, messages of {len(MESSAGE)} bytes:")
+    for _ in range(options.runs):
+        throughput(options.seconds, options.connections)
+    print(f"  median {statistics.median(RATES):,.0f} events/s delivered")
+    asyncio.run(latency(500, options.seconds))
+    batches(options.seconds / 2, options.connections)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,469 @@
+"""Endpoints: where an application's messages go, and how they are signed.
+
+A change is in the directory's memory no later than it is answered, so the next message sees it.
+Secrets leave here only through `secret` and `rotate_secret`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from stafett import egress, errors, ids, model, signing
+from stafett.engine.directory import Directory
+from stafett.ids import AppId, Ids
+from stafett.model import (
+    DeliveryStats,
+    DisabledReason,
+    Endpoint,
+    EndpointChanges,
+    EndpointSecret,
+    HeaderFamily,
+    Page,
+    PageQuery,
+    Secret,
+)
+from stafett.services import fields
+from stafett.store import Store
+
+DEFAULT_GRACE: Final = timedelta(hours=24)
+MAX_GRACE: Final = timedelta(days=7)
+MAX_OLD_SECRETS: Final = 10
+MAX_EVENT_TYPES: Final = 1_000
+MAX_STATS_RANGE: Final = timedelta(days=28)
+# A client's clock may be a little off, and it made its range before we read it.
+_CLOCK_SLACK: Final = timedelta(minutes=5)
+_SECRET_BYTES: Final = 24
+_SEED_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEndpoint:
+    """What makes an endpoint.
+
+    None in `name`, `integration` and `header_family` means the usual one (the URL's host, `manual`,
+    `webhook-*`) for a new endpoint, and "leave it" where an upsert finds one. None or nothing in
+    `event_types` and `channels` means all. Without a secret one is made.
+    """
+
+    url: str
+    name: str | None = None
+    description: str = ""
+    uid: str | None = None
+    event_types: Collection[str] | None = None
+    channels: Collection[str] | None = None
+    rate_limit: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    secret: str | None = None
+    header_family: HeaderFamily | None = None
+    integration: str | None = None
+    disabled: bool = False
+
+
+def visible_headers(endpoint: Endpoint) -> tuple[dict[str, str], list[str]]:
+    """The headers anybody may see, and the names of those whose values are hidden."""
+    shown = {
+        name: value for name, value in endpoint.headers.items() if not egress.is_sensitive(name)
+    }
+    return shown, [name for name in endpoint.headers if name not in shown]
+
+
+def merged_headers(
+    headers: Mapping[str, str], *, put: Mapping[str, str], delete: Collection[str]
+) -> dict[str, str]:
+    """`headers` without `delete`, with `put`; names are the same whatever their case."""
+    gone = {name.lower() for name in (*delete, *put)}
+    kept = {name: value for name, value in headers.items() if name.lower() not in gone}
+    return kept | dict(put)
+
+
+def private_key(seed: bytes) -> str:
+    """An Ed25519 secret of a 32-byte seed: `whsk_` and base64 of seed and public half."""
+    half = signing.PRIVATE + base64.b64encode(seed).decode()
+    public = (signing.public_key(half) or "").removeprefix(signing.PUBLIC)
+    return signing.PRIVATE + base64.b64encode(seed + base64.b64decode(public)).decode()
+
+
+def rotated(
+    secrets: tuple[EndpointSecret, ...], new: Secret, *, now: datetime, grace: timedelta
+) -> tuple[EndpointSecret, ...]:
+    """`new` in front; the one before it signs on for `grace`, older ones to their own end.
+
+    Errors: LimitReached when more than 10 old ones would still sign.
+    """
+    current = replace(secrets[0], expires_at=now + grace)
+    old = tuple(
+        each
+        for each in (current, *secrets[1:])
+        if each.secret != new and each.expires_at is not None and each.expires_at > now
+    )
+    if len(old) > MAX_OLD_SECRETS:
+        message = (
+            f"{MAX_OLD_SECRETS} former secrets still sign; wait until one of them has ended,"
+            " or rotate without a grace period"
+        )
+        raise errors.LimitReached(message)
+    return (EndpointSecret(secret=new), *old)
+
+
+def stats_range(
+    since: datetime | None, until: datetime | None, *, now: datetime
+) -> tuple[datetime, datetime]:
+    """The range to count in: the last 28 days unless told. Errors: InvalidRange."""
+    end = until or now
+    start = since or end - MAX_STATS_RANGE
+    if end > now + _CLOCK_SLACK:
+        message = "until must not be in the future"
+        raise errors.InvalidRange(message)
+    if start > end:
+        message = "since must not be after until"
+        raise errors.InvalidRange(message)
+    if end - start > MAX_STATS_RANGE + _CLOCK_SLACK:
+        message = "since and until may be at most 28 days apart"
+        raise errors.InvalidRange(message)
+    return start, end
+
+
+def _check_grace(grace: timedelta) -> None:
+    found = fields.Findings()
+    if not timedelta(0) <= grace <= MAX_GRACE:
+        found.add("must be between 0 and 604,800 seconds", "grace")
+    found.close()
+
+
+class Endpoints:
+    """The verbs. `app` and `ref` are ids or uids throughout.
+
+    Errors of every verb: NotFound, also for an endpoint of another application.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Directory,
+        ids: Ids,
+        clock: model.Clock,
+        policy: egress.Policy,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._ids = ids
+        self._clock = clock
+        self._policy = policy
+        self._entropy = entropy
+        # Headers and secrets are read, changed and written back: one at a time, or one is lost.
+        self._turn = asyncio.Lock()
+
+    async def create(self, app: str, new: NewEndpoint) -> Endpoint:
+        """Errors: Invalid, Conflict (uid taken)."""
+        app_id = (await self._directory.application(app)).id
+        now = self._clock()
+        wanted = self._settled(_all_of(new), disabled=False, now=now)
+        wanted["headers"] = new.headers
+        checked = await self._checked(wanted, secret=new.secret)
+        endpoint = self._made(app_id, new, checked=checked, now=now)
+        await self._store.add_endpoint(endpoint)
+        self._directory.forget_endpoints(app_id)
+        return endpoint
+
+    async def get(self, app: str, ref: str) -> Endpoint:
+        """One endpoint as it is now."""
+        app_id = (await self._directory.application(app)).id
+        return await self._get(app_id, ref)
+
+    async def list(self, app: str, page: PageQuery) -> Page[Endpoint]:
+        """In order of id: newest first unless `page.ascending`."""
+        app_id = (await self._directory.application(app)).id
+        return await self._store.list_endpoints(app_id, page)
+
+    async def update(self, app: str, ref: str, changes: EndpointChanges) -> Endpoint:
+        """Change what `changes` names. Errors: Invalid, Conflict (uid taken).
+
+        Event types that it has already may stay although they are archived since.
+        """
+        endpoint = await self.get(app, ref)
+        if not changes:
+            return endpoint
+        settled = self._settled(changes, disabled=endpoint.disabled, now=self._clock())
+        return await self._write(
+            endpoint, await self._checked(settled, had=endpoint.event_types or frozenset())
+        )
+
+    async def upsert(self, app: str, ref: str, new: NewEndpoint) -> tuple[Endpoint, bool]:
+        """Replace what the one known as `ref` was told, or create it with `ref` as its uid.
+
+        An existing one keeps its secret and its headers: those have verbs of their own. Errors:
+        Invalid, Conflict (uid taken).
+        """
+        app_id = (await self._directory.application(app)).id
+        endpoint = await self._store.get_endpoint(app_id, ref)
+        if endpoint is None:
+            if ref.startswith(ids.ENDPOINT):
+                raise _unknown(ref)
+            _check_upsert_uid(ref, new.uid)
+            return await self.create(app_id, replace(new, uid=ref)), True
+        changes = _all_of(new)
+        if new.uid is None and ref == endpoint.uid:
+            del changes["uid"]
+        return await self.update(app_id, endpoint.id, changes), False
+
+    async def delete(self, app: str, ref: str) -> None:
+        """Nothing more is sent to it; what was sent stays in the log."""
+        endpoint = await self.get(app, ref)
+        await self._store.delete_endpoint(endpoint.id)
+        self._directory.forget_endpoints(endpoint.app_id)
+
+    async def enable(self, app: str, ref: str) -> Endpoint:
+        """Send to it again, from the next message on."""
+        return await self.update(app, ref, EndpointChanges(disabled=False))
+
+    async def disable(self, app: str, ref: str) -> Endpoint:
+        """Send nothing to it; what waits for it is canceled."""
+        return await self.update(app, ref, EndpointChanges(disabled=True))
+
+    async def secret(self, app: str, ref: str) -> str:
+        """The secret that signs, in clear."""
+        return (await self.get(app, ref)).secrets[0].secret.reveal()
+
+    async def rotate_secret(
+        self, app: str, ref: str, *, key: str | None = None, grace: timedelta = DEFAULT_GRACE
+    ) -> str:
+        """Sign with `key` (None: a new one of the same kind) from now on; answers it.
+
+        The one before signs too for `grace` (0 to 7 days). Rotating to the current secret changes
+        nothing. Errors: Invalid, LimitReached (more than 10 old ones would still sign).
+        """
+        _check_grace(grace)
+        given = None if key is None else _checked_key(key)
+        async with self._turn:
+            endpoint = await self.get(app, ref)
+            current = endpoint.secrets[0].secret
+            new = Secret(given or self._new_secret(like=current.reveal()))
+            if new != current:
+                secrets = rotated(endpoint.secrets, new, now=self._clock(), grace=grace)
+                await self._write(endpoint, EndpointChanges(secrets=secrets))
+        return new.reveal()
+
+    async def set_headers(self, app: str, ref: str, headers: Mapping[str, str]) -> Endpoint:
+        """Replace all of its own headers. Errors: Invalid."""
+        async with self._turn:
+            return await self.update(app, ref, EndpointChanges(headers=headers))
+
+    async def patch_headers(
+        self, app: str, ref: str, *, put: Mapping[str, str], delete: Collection[str] = ()
+    ) -> Endpoint:
+        """Set some of its own headers and delete others; the rest stays. Errors: Invalid."""
+        async with self._turn:
+            endpoint = await self.get(app, ref)
+            headers = merged_headers(endpoint.headers, put=put, delete=delete)
+            return await self.update(app, ref, EndpointChanges(headers=headers))
+
+    async def stats(
+        self,
+        app: str,
+        ref: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> DeliveryStats:
+        """Real deliveries of messages made in the range (the last 28 days) by state.
+
+        Errors: InvalidRange (backwards, over 28 days, or ending in the future).
+        """
+        start, end = stats_range(since, until, now=self._clock())
+        endpoint = await self.get(app, ref)
+        return await self._store.endpoint_stats(endpoint.id, since=start, until=end)
+
+    async def _get(self, app_id: AppId, ref: str) -> Endpoint:
+        found = await self._store.get_endpoint(app_id, ref)
+        if found is None:
+            raise _unknown(ref)
+        return found
+
+    async def _write(self, endpoint: Endpoint, changes: EndpointChanges) -> Endpoint:
+        if changes:
+            await self._store.update_endpoint(endpoint.id, changes, now=self._clock())
+            self._directory.forget_endpoints(endpoint.app_id)
+        return await self._get(endpoint.app_id, endpoint.id)
+
+    def _settled(
+        self, changes: EndpointChanges, *, disabled: bool, now: datetime
+    ) -> EndpointChanges:
+        """`changes` with what follows from them; without a `disabled` that changes nothing.
+
+        The store cancels work for an endpoint that is switched off and wipes the slate of one that
+        is switched on, so a mere repetition must not reach it.
+        """
+        settled = EndpointChanges(**changes)
+        if "disabled" not in settled:
+            return settled
+        if settled["disabled"] == disabled:
+            del settled["disabled"]
+        elif settled["disabled"]:
+            settled["disabled_reason"] = settled.get("disabled_reason") or DisabledReason.MANUAL
+            settled["disabled_at"] = now
+        else:
+            settled["disabled_reason"] = settled["disabled_at"] = None
+        return settled
+
+    async def _checked(
+        self, changes: EndpointChanges, *, had: Collection[str] = (), secret: str | None = None
+    ) -> EndpointChanges:
+        """`changes` in the form they are kept. Errors: Invalid with every problem."""
+        found = fields.Findings()
+        checked = EndpointChanges(**changes)
+        if "url" in checked:
+            checked["url"] = self._checked_url(found, checked["url"])
+        if secret is not None:
+            _check_secret(found, secret, field="secret")
+        _check_fields(found, checked)
+        # Nothing chosen means everything: some clients say it with an empty list.
+        if "event_types" in checked:
+            checked["event_types"] = frozenset(checked["event_types"] or ()) or None
+        if "channels" in checked:
+            checked["channels"] = frozenset(checked["channels"] or ()) or None
+        found.channels(checked.get("channels"), limit=fields.MAX_ENDPOINT_CHANNELS)
+        await self._check_event_types(found, (checked.get("event_types") or frozenset()) - set(had))
+        found.close()
+        return checked
+
+    def _checked_url(self, found: fields.Findings, url: str) -> str:
+        """The URL in the one form that is stored and sent to."""
+        try:
+            target = egress.parse(url)
+        except errors.Invalid as exc:
+            found.take(exc.problems, "url")
+            return url
+        verdict = egress.vet_target(target, policy=self._policy)
+        if not verdict.allowed:
+            found.add(
+                f"is not an address that may be reached ({verdict.reason}); {egress.HINT}",
+                "url",
+                kind="target_not_allowed",
+            )
+        return target.url
+
+    async def _check_event_types(self, found: fields.Findings, names: Collection[str]) -> None:
+        if len(names) > MAX_EVENT_TYPES:
+            found.add(f"may have at most {MAX_EVENT_TYPES:,}", "event_types")
+            return
+        known = await self._directory.event_types()
+        for name in sorted(names):
+            if name not in known:
+                found.add(f"there is no event type {name!r}", "event_types")
+            elif known[name].archived:
+                found.add(f"the event type {name!r} is archived", "event_types")
+
+    def _new_secret(self, *, like: str = "") -> str:
+        """Symmetric unless it takes the place of an Ed25519 key, whose receivers hold no secret."""
+        if like.startswith(signing.PRIVATE):
+            return private_key(self._entropy(_SEED_BYTES))
+        return signing.new_secret(self._entropy(_SECRET_BYTES))
+
+    def _made(
+        self, app_id: AppId, new: NewEndpoint, *, checked: EndpointChanges, now: datetime
+    ) -> Endpoint:
+        url = checked.get("url", new.url)
+        secret = self._new_secret() if new.secret is None else _prefixed(new.secret)
+        return Endpoint(
+            id=self._ids.endpoint(now),
+            app_id=app_id,
+            uid=new.uid,
+            name=new.name or _host(url),
+            url=url,
+            description=new.description,
+            integration=new.integration or "manual",
+            disabled=new.disabled,
+            disabled_reason=checked.get("disabled_reason"),
+            disabled_at=checked.get("disabled_at"),
+            event_types=checked.get("event_types"),
+            channels=checked.get("channels"),
+            rate_limit=new.rate_limit,
+            metadata=new.metadata,
+            headers=new.headers,
+            header_family=new.header_family or HeaderFamily.WEBHOOK,
+            secrets=(
+                EndpointSecret(
+                    secret=Secret((new.secret and _prefixed(new.secret)) or self._new_secret())
+                ),
+            ),
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _unknown(ref: str) -> errors.NotFound:
+    return errors.NotFound(f"there is no endpoint with the id or uid {ref!r}")
+
+
+def _all_of(new: NewEndpoint) -> EndpointChanges:
+    """What an upsert replaces: all but secret and headers; names left open stay open."""
+    changes = EndpointChanges(
+        uid=new.uid,
+        url=new.url,
+        description=new.description,
+        disabled=new.disabled,
+        event_types=frozenset(new.event_types or ()),
+        channels=frozenset(new.channels or ()),
+        rate_limit=new.rate_limit,
+        metadata=new.metadata,
+    )
+    if new.name is not None:
+        changes["name"] = new.name
+    if new.integration is not None:
+        changes["integration"] = new.integration
+    if new.header_family is not None:
+        changes["header_family"] = new.header_family
+    return changes
+
+
+def _check_upsert_uid(ref: str, uid: str | None) -> None:
+    found = fields.Findings()
+    if uid is not None and uid != ref:
+        found.add("must be the same as in the address", "uid", kind="endpoint_uid_mismatch")
+    found.close()
+
+
+def _check_fields(found: fields.Findings, changes: EndpointChanges) -> None:
+    if "name" in changes:
+        found.name(changes["name"], "name")
+    if "integration" in changes:
+        found.word(changes["integration"], "integration")
+    found.text(changes.get("description", ""), "description")
+    found.uid(changes.get("uid"), prefix=ids.ENDPOINT)
+    found.rate_limit(changes.get("rate_limit"))
+    found.metadata(changes.get("metadata", {}))
+    found.problems += egress.check_headers(changes.get("headers", {}))
+
+
+def _check_secret(found: fields.Findings, secret: str, *, field: str) -> None:
+    try:
+        signing.check_secret(secret)
+    except errors.Invalid as exc:
+        found.take(exc.problems, field)
+
+
+def _checked_key(key: str) -> str:
+    found = fields.Findings()
+    _check_secret(found, key, field="key")
+    found.close()
+    return _prefixed(key)
+
+
+def _prefixed(secret: str) -> str:
+    """The form that every verifier knows; a secret may be given without its prefix."""
+    if secret.startswith((signing.SYMMETRIC, signing.PRIVATE)):
+        return secret
+    return signing.SYMMETRIC + secret
+
+
+def _host(url: str) -> str:
+    """What an endpoint is called that nobody named."""
+    return url.split("/")[2]

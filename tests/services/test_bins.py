@@ -1,0 +1,429 @@
+"""Bins over the real store and the real batcher; the oracle of a tail is the list of captures."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import making
+from services.set_clock import SetClock
+from stafett import errors
+from stafett.drivers.sqlite.store import SqliteStore
+from stafett.ids import BinId, CaptureId, Ids
+from stafett.model import Bin, Capture, PageQuery, ScriptedReply
+from stafett.services import bins as module
+from stafett.services.bins import Bins, Caught, Tail
+
+
+@pytest.fixture
+async def bins(store: SqliteStore, clock: SetClock) -> AsyncIterator[Bins]:
+    made = Bins(store=store, ids=Ids(), clock=clock, entropy=os.urandom)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def box(bins: Bins) -> Bin:
+    return (await bins.create("box"))[0]
+
+
+def caught(**given: Any) -> Caught:
+    defaults: dict[str, Any] = {
+        "method": "POST",
+        "target": b"/in/x",
+        "http_version": "1.1",
+        "headers": (),
+        "body": b"{}",
+        "peer": "127.0.0.1",
+    }
+    return Caught(**defaults | given)
+
+
+async def stored(bins: Bins, box: Bin) -> tuple[Capture, ...]:
+    return (await bins.captures(box.id, PageQuery(ascending=True, limit=250))).items
+
+
+async def catch(bins: Bins, box: Bin, *bodies: str) -> None:
+    for body in bodies:
+        await bins.catch(box.catch_token, caught(body=body.encode()))
+
+
+async def read(tail: Tail, count: int) -> list[str]:
+    async with asyncio.timeout(5):
+        return [(await anext(tail)).body.decode() for _ in range(count)]
+
+
+# --- making and catching ----------------------------------------------------------------------
+
+
+async def test_a_bin_has_a_token_to_catch_and_another_to_read(bins: Bins) -> None:
+    made, read_token = await bins.create("box")
+    assert await bins.get(made.id) == made
+    assert module.reads_with(made, read_token)
+    assert not module.reads_with(made, made.catch_token)
+    assert not module.reads_with(made, "")
+    assert read_token not in repr(made)
+    assert (await bins.create())[0].name == "Request bin"
+
+
+async def test_a_request_is_kept_byte_for_byte(bins: Bins, box: Bin, clock: SetClock) -> None:
+    request = caught(
+        method="QUERY",
+        target=b"/in/x/a%20b?c=\xff&c=",
+        headers=((b"X-Twice", b"1"), (b"x-twice", b"\xe6"), (b"Empty", b"")),
+        body=bytes(range(256)),
+        peer="[::1]:5",
+    )
+    assert await bins.catch(box.catch_token, request) == ScriptedReply()
+    (capture,) = await stored(bins, box)
+    for field in ("method", "target", "http_version", "headers", "body", "peer"):
+        assert getattr(capture, field) == getattr(request, field)
+    assert (capture.number, capture.status_code, capture.received_at) == (1, 200, clock.now)
+    assert await bins.capture(box.id, capture.id) == capture
+    assert (await bins.get(box.id)).capture_count == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "told", "kept", "truncated"),
+    [
+        (1 << 20, False, 1 << 20, False),
+        ((1 << 20) + 1, False, 1 << 20, True),
+        (3, True, 3, True),
+    ],
+)
+async def test_a_body_over_the_limit_is_cut_and_marked(
+    bins: Bins, box: Bin, size: int, told: bool, kept: int, truncated: bool
+) -> None:
+    await bins.catch(box.catch_token, caught(body=b"x" * size, truncated=told))
+    (capture,) = await stored(bins, box)
+    assert (len(capture.body), capture.body_truncated) == (kept, truncated)
+
+
+async def test_an_unknown_address_catches_nothing(bins: Bins, box: Bin) -> None:
+    for token in ("", "x", box.id):
+        with pytest.raises(errors.NotFound):
+            await bins.catch(token, caught())
+    assert await stored(bins, box) == ()
+
+
+async def test_a_deleted_bin_catches_nothing_even_from_memory(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a")
+    await bins.delete(box.id)
+    with pytest.raises(errors.NotFound):
+        await bins.catch(box.catch_token, caught())
+    for verb in (bins.get, bins.delete, bins.clear, bins.tail):
+        with pytest.raises(errors.NotFound):
+            await verb(box.id)
+    with pytest.raises(errors.NotFound):
+        await bins.captures(box.id, PageQuery())
+
+
+async def test_a_bin_deleted_behind_our_back_is_noticed_at_the_commit(
+    bins: Bins, box: Bin, store: SqliteStore
+) -> None:
+    await catch(bins, box, "a")
+    await store.delete_bin(box.id)
+    with pytest.raises(errors.NotFound):
+        await bins.catch(box.catch_token, caught())
+
+
+MESSAGE, ATTEMPT = making.ids.message(making.NOW), making.ids.attempt(making.NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "origin"),
+    [
+        ([("webhook-id", MESSAGE), ("stafett-attempt", ATTEMPT)], (MESSAGE, ATTEMPT)),
+        ([("Svix-Id", MESSAGE), ("Stafett-Attempt", ATTEMPT)], (MESSAGE, ATTEMPT)),
+        ([("webhook-id", MESSAGE)], (None, None)),
+        ([("stafett-attempt", ATTEMPT)], (None, None)),
+        ([("webhook-id", "msg_short"), ("stafett-attempt", ATTEMPT)], (None, None)),
+        ([("webhook-id", MESSAGE), ("stafett-attempt", MESSAGE)], (None, None)),
+        ([], (None, None)),
+    ],
+)
+async def test_a_request_of_our_own_is_linked_to_its_attempt(
+    bins: Bins, box: Bin, headers: list[tuple[str, str]], origin: tuple[str | None, str | None]
+) -> None:
+    pairs = tuple((name.encode(), value.encode()) for name, value in headers)
+    await bins.catch(box.catch_token, caught(headers=pairs))
+    (capture,) = await stored(bins, box)
+    assert (capture.message_id, capture.attempt_id) == origin
+
+
+async def test_what_waits_for_the_disk_is_bounded(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_WAITING_BYTES", 10)
+    first = asyncio.create_task(bins.catch(box.catch_token, caught(body=b"x" * 11)))
+    await bins.catch(box.catch_token, caught(body=b""))  # also: the bin is in memory now
+    await first
+    waiting = [
+        asyncio.create_task(bins.catch(box.catch_token, caught(body=b"x" * 11))) for _ in range(3)
+    ]
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, errors.Unavailable)]
+    assert len(refused) == 2
+    await catch(bins, box, "room again")
+    assert len(await stored(bins, box)) == 4
+
+
+async def test_a_caller_that_goes_away_leaves_its_capture(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a")
+    tail = await bins.tail(box.id)
+    gone = asyncio.create_task(bins.catch(box.catch_token, caught(body=b"b")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await read(tail, 1) == ["b"]
+    assert bins._waiting_bytes == 0
+
+
+async def test_the_ring_keeps_the_newest(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_CAPTURES", 3)
+    await catch(bins, box, *"abcde")
+    assert [each.body for each in await stored(bins, box)] == [b"c", b"d", b"e"]
+    assert (await bins.get(box.id)).capture_count == 5
+
+
+# --- managing ---------------------------------------------------------------------------------
+
+
+async def test_captures_come_newest_first_and_page_by_number(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *"abc")
+    page = await bins.captures(box.id, PageQuery(limit=2))
+    assert ([each.number for each in page.items], page.done) == ([3, 2], False)
+    rest = await bins.captures(box.id, PageQuery(limit=2, after="2"))
+    assert ([each.number for each in rest.items], rest.done) == ([1], True)
+    with pytest.raises(errors.BadRequest):
+        await bins.captures(box.id, PageQuery(after="cap_x"))
+
+
+async def test_deleting_and_clearing_leave_the_numbers_counting(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *"abc")
+    first, *_ = await stored(bins, box)
+    await bins.delete_capture(box.id, first.id)
+    with pytest.raises(errors.NotFound):
+        await bins.delete_capture(box.id, first.id)
+    assert await bins.clear(box.id) == 2
+    await catch(bins, box, "d")
+    assert [each.number for each in await stored(bins, box)] == [4]
+
+
+async def test_a_capture_belongs_to_its_bin(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a")
+    (capture,) = await stored(bins, box)
+    other, _ = await bins.create()
+    for bin_id, capture_id in ((other.id, capture.id), (box.id, CaptureId("cap_x"))):
+        with pytest.raises(errors.NotFound):
+            await bins.capture(bin_id, capture_id)
+
+
+async def test_bins_are_limited(bins: Bins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BINS", 2)
+    for _ in range(2):
+        await bins.create()
+    with pytest.raises(errors.LimitReached):
+        await bins.create()
+    assert len((await bins.list(PageQuery())).items) == 2
+
+
+async def test_a_bin_with_a_name_that_is_none_is_refused(bins: Bins) -> None:
+    with pytest.raises(errors.Invalid):
+        await bins.create("")
+
+
+# --- replies ----------------------------------------------------------------------------------
+
+
+async def test_a_scripted_reply_holds_from_the_next_request_on(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a")
+    reply = ScriptedReply(
+        status_code=503,
+        headers=(("Retry-After", "2"), ("x-a", "1"), ("x-a", "2")),
+        body=b"\xff later",
+        delay=timedelta(seconds=1),
+    )
+    assert (await bins.set_reply(box.id, reply)).reply == reply
+    assert await bins.catch(box.catch_token, caught()) == reply
+    assert [each.status_code for each in await stored(bins, box)] == [200, 503]
+
+
+@pytest.mark.parametrize(
+    ("reply", "loc"),
+    [
+        (ScriptedReply(status_code=199), ("status_code",)),
+        (ScriptedReply(status_code=600), ("status_code",)),
+        (ScriptedReply(body=b"x" * ((1 << 20) + 1)), ("body",)),
+        (ScriptedReply(status_code=204, body=b"x"), ("body",)),
+        (ScriptedReply(delay=timedelta(seconds=30, microseconds=1)), ("delay",)),
+        (ScriptedReply(delay=timedelta(seconds=-1)), ("delay",)),
+        (ScriptedReply(headers=(("a", "b"),) * 51), ("headers",)),
+        (ScriptedReply(headers=(("a", "b"), ("a b", "c"))), ("headers", 1)),
+        (ScriptedReply(headers=(("", "c"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("a", "b\r\nc: d"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("a", "b\n"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("a\n", "b"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("a", "→"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("a", "x" * 4_097),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Set-Cookie", "a=b"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("clear-site-data", "*"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Content-Length", "5"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Transfer-Encoding", "chunked"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Strict-Transport-Security", "x"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Access-Control-Allow-Credentials", "true"),)), ("headers", 0)),
+    ],
+)
+async def test_a_reply_that_no_bin_may_give_is_refused(
+    bins: Bins, box: Bin, reply: ScriptedReply, loc: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(errors.Invalid) as raised:
+        await bins.set_reply(box.id, reply)
+    assert [problem.loc for problem in raised.value.problems] == [("body", *loc)]
+    assert (await bins.get(box.id)).reply == ScriptedReply()
+
+
+async def test_a_reply_is_for_a_bin_that_is_there(bins: Bins) -> None:
+    with pytest.raises(errors.NotFound):
+        await bins.set_reply(BinId("bin_x"), ScriptedReply())
+
+
+# --- tails ------------------------------------------------------------------------------------
+
+
+async def test_a_tail_shows_only_what_comes_after_it_began(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "old")
+    tail = await bins.tail(box.id)
+    await catch(bins, box, "new", "newer")
+    assert await read(tail, 2) == ["new", "newer"]
+
+
+async def test_a_tail_resumes_behind_a_number(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *"abcd")
+    tail = await bins.tail(box.id, after=2)
+    await catch(bins, box, "e")
+    assert await read(tail, 3) == ["c", "d", "e"]
+
+
+async def test_a_tail_from_the_future_shows_what_comes(bins: Bins, box: Bin) -> None:
+    tail = await bins.tail(box.id, after=99)
+    await catch(bins, box, "a")
+    assert await read(tail, 1) == ["a"]
+
+
+@pytest.mark.parametrize("pace", [1, 3, 7, 100])
+async def test_a_slow_tail_loses_nothing_and_doubles_nothing(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, pace: int
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BEHIND", 4)
+    monkeypatch.setattr(module, "_TAIL_PAGE", 3)
+    tail = await bins.tail(box.id)
+    sent = [str(number) for number in range(100)]
+    seen: list[str] = []
+    for number in range(0, len(sent), 5):
+        await asyncio.gather(
+            *(
+                bins.catch(box.catch_token, caught(body=body.encode()))
+                for body in sent[number : number + 5]
+            )
+        )
+        seen += await read(tail, min(pace, number + 5 - len(seen)))
+    seen += await read(tail, len(sent) - len(seen))
+    assert seen == [each.body.decode() for each in await stored(bins, box)]
+    assert sorted(seen, key=int) == sent
+
+
+async def test_what_overflows_while_a_tail_reads_the_store_is_not_lost(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BEHIND", 1)
+    await catch(bins, box, "a")
+    tail = await bins.tail(box.id, after=0)
+    reading = asyncio.create_task(read(tail, 4))
+    await asyncio.gather(*(catch(bins, box, body) for body in "bcd"))
+    assert sorted(await reading) == ["a", "b", "c", "d"]
+
+
+async def test_a_big_backlog_goes_to_the_store_not_to_memory(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BEHIND_BYTES", 10)
+    tail = await bins.tail(box.id)
+    await catch(bins, box, *("x" * 6, "y" * 6, "z" * 6))
+    assert sum(len(each.body) for each in tail._live) <= 10
+    assert await read(tail, 3) == ["x" * 6, "y" * 6, "z" * 6]
+
+
+async def test_waiting_with_a_time_limit_loses_nothing(bins: Bins, box: Bin) -> None:
+    tail = await bins.tail(box.id)
+    for body in "abc":
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await anext(tail)
+        await catch(bins, box, body)
+        assert await read(tail, 1) == [body]
+
+
+async def test_deleted_captures_leave_a_gap_that_a_tail_steps_over(bins: Bins, box: Bin) -> None:
+    tail = await bins.tail(box.id, after=0)
+    await catch(bins, box, *"abc")
+    await bins.clear(box.id)
+    await catch(bins, box, "d")
+    assert await read(tail, 1) == ["d"]
+    await catch(bins, box, "e")
+    assert await read(tail, 1) == ["e"]
+
+
+async def test_tails_see_only_their_bin_and_all_of_them_see_it(bins: Bins, box: Bin) -> None:
+    other, _ = await bins.create()
+    tails = [await bins.tail(box.id) for _ in range(3)]
+    elsewhere = await bins.tail(other.id)
+    await catch(bins, box, "a")
+    await catch(bins, other, "b")
+    assert [await read(tail, 1) for tail in (*tails, elsewhere)] == [["a"], ["a"], ["a"], ["b"]]
+
+
+async def test_a_tail_ends_with_its_bin_and_with_stafett(bins: Bins, box: Bin) -> None:
+    other, _ = await bins.create()
+    for bin_id, end in ((box.id, bins.delete(box.id)), (other.id, bins.stop())):
+        tail = await bins.tail(bin_id)
+        waiting = asyncio.create_task(anext(tail, None))
+        await asyncio.sleep(0)
+        await end
+        assert await waiting is None
+
+
+async def test_a_tail_that_nobody_holds_takes_no_place(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_TAILS", 1)
+    tail: Tail | None = await bins.tail(box.id)
+    with pytest.raises(errors.LimitReached):
+        await bins.tail(box.id)
+    del tail
+    gc.collect()
+    async for capture in await _tail_of(bins, box):
+        assert capture.body == b"a"
+        break
+
+
+async def _tail_of(bins: Bins, box: Bin) -> Tail:
+    tail = await bins.tail(box.id)
+    await catch(bins, box, "a")
+    return tail
+
+
+async def test_the_memory_of_bins_is_bounded(bins: Bins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_KNOWN", 2)
+    made = [(await bins.create())[0] for _ in range(4)]
+    for each in (*made, *made):
+        await catch(bins, each, "a")
+    assert len(bins._known) <= 2
