@@ -35,7 +35,7 @@ class MakeSender(Protocol):
 
 @pytest.fixture
 async def make_sender() -> AsyncIterator[MakeSender]:
-    """Senders that are closed at the end; `names` is all that their DNS knows."""
+    """Senders whose DNS knows `names` alone. At the end each is closed and has nothing left."""
     made: list[sending_driver.HttpSender] = []
 
     def make(
@@ -65,3 +65,6 @@ async def make_sender() -> AsyncIterator[MakeSender]:
     yield make
     for sender in made:
         await sender.close()
+        assert not sender._standing
+        assert not sender._deadlines._watched
+        assert sender._places._value == sender._limits.max_connections

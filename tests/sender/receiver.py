@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -60,6 +60,7 @@ class Receiver:
         self.connection_count = 0
         self.port = 0
         self.scheme = "http"
+        self.visited = asyncio.Event()
         self.arrived = asyncio.Event()
         self.left = asyncio.Event()
         """Set whenever a connection has ended."""
@@ -91,7 +92,7 @@ def answering(*replies: bytes, then_close: bool = False) -> Behaviour:
 @asynccontextmanager
 async def receiving(
     behaviour: Behaviour = answer_ok, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
-) -> AsyncIterator[Receiver]:
+) -> AsyncGenerator[Receiver]:
     """A receiver on a free port; at the end every connection is closed."""
     receiver = Receiver()
     receiver.scheme = "https" if tls else "http"
@@ -99,6 +100,7 @@ async def receiving(
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         receiver.connection_count += 1
+        receiver.visited.set()
         try:
             await behaviour(Visit(receiver, reader, writer))
         except (OSError, asyncio.IncompleteReadError):

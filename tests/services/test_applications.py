@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -35,6 +36,13 @@ async def test_get_or_create_answers_the_existing_one_as_it_is(
     made, created = await applications.get_or_create(NewApplication(name="New", uid="new"))
     assert created
     assert made.uid == "new"
+
+
+async def test_get_or_create_at_the_same_time_makes_one(applications: Applications) -> None:
+    new = NewApplication(name="New", uid="new")
+    answers = await asyncio.gather(*(applications.get_or_create(new) for _ in range(5)))
+    assert len({found.id for found, _ in answers}) == 1
+    assert sum(created for _, created in answers) == 1
 
 
 async def test_get_or_create_without_a_uid_creates(applications: Applications) -> None:

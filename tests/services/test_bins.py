@@ -382,6 +382,17 @@ async def test_deleted_captures_leave_a_gap_that_a_tail_steps_over(bins: Bins, b
     assert await read(tail, 1) == ["e"]
 
 
+async def test_a_tail_behind_what_was_cleared_goes_on_with_what_comes(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *"abc")
+    await bins.clear(box.id)
+    tail = await bins.tail(box.id, after=0)
+    reading = asyncio.create_task(read(tail, 2))
+    while tail._behind:  # until it waits for live ones, whose numbers do not follow 0
+        await bins.get(box.id)
+    await catch(bins, box, *"de")
+    assert await reading == ["d", "e"]
+
+
 async def test_tails_see_only_their_bin_and_all_of_them_see_it(bins: Bins, box: Bin) -> None:
     other, _ = await bins.create()
     tails = [await bins.tail(box.id) for _ in range(3)]

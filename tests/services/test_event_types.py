@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -68,6 +69,13 @@ async def test_a_name_is_taken_once(event_types: EventTypes) -> None:
     with pytest.raises(errors.EventTypeExists):
         await event_types.create(payment(description="Another."))
     assert (await event_types.get("payment_received")).description == "A payment came in."
+
+
+async def test_a_name_is_taken_once_also_at_the_same_time(event_types: EventTypes) -> None:
+    answers = await asyncio.gather(
+        *(event_types.create(payment()) for _ in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, errors.EventTypeExists) for answer in answers) == 4
 
 
 async def test_creating_an_archived_one_brings_it_back_with_what_is_new(

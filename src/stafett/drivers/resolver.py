@@ -41,14 +41,15 @@ def system_lookup(host: str) -> list[str]:
     The dot makes the name absolute, and hides it from the hosts file: hence the look beforehand.
     """
     with contextlib.suppress(OSError):
-        if found := _in_hosts(host, _HOSTS.read_text(encoding="ascii", errors="replace")):
+        if found := in_hosts(host, _HOSTS.read_text(encoding="ascii", errors="replace")):
             return found
     absolute = (host.rstrip(".") + ".").encode("ascii")
     answers = socket.getaddrinfo(absolute, None, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in answers]
 
 
-def _in_hosts(host: str, text: str) -> list[str]:
+def in_hosts(host: str, text: str) -> list[str]:
+    """The addresses of `host` in a hosts file with this text."""
     wanted = host.rstrip(".").lower()
     lines = (line.partition("#")[0].lower().split() for line in text.splitlines())
     return [words[0] for words in lines if wanted in words[1:]]

@@ -389,11 +389,7 @@ class Endpoints:
             metadata=new.metadata,
             headers=new.headers,
             header_family=new.header_family or HeaderFamily.WEBHOOK,
-            secrets=(
-                EndpointSecret(
-                    secret=Secret((new.secret and _prefixed(new.secret)) or self._new_secret())
-                ),
-            ),
+            secrets=(EndpointSecret(secret=Secret(secret)),),
             created_at=now,
             updated_at=now,
         )

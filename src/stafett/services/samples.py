@@ -6,7 +6,7 @@ odd: what cannot be satisfied is filled with the nearest plain value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, cast
 
 from stafett.model import Json
@@ -68,17 +68,6 @@ _EMPTY: Final[Mapping[str, Json]] = {
 def generate(schema: Json) -> Json:
     """A sample for `schema`: its examples, default, const or enum, otherwise by type and format."""
     return _Generator(schema).value(schema, name="", path=("#",))
-
-
-def example_of(schema: Json) -> Json:
-    """What the schema itself shows (`examples`, `example` or `default`); None where nothing."""
-    if not isinstance(schema, Mapping):
-        return None
-    stated = cast("Mapping[str, Json]", schema)
-    examples = stated.get("examples")
-    if isinstance(examples, Sequence) and not isinstance(examples, str) and examples:
-        return cast("Sequence[Json]", examples)[0]
-    return stated.get("example", stated.get("default"))
 
 
 class _Generator:
@@ -174,14 +163,14 @@ def _leads_back(schema: Json, path: _Path) -> bool:
 
 
 def _stated(schema: Mapping[str, Json]) -> Json:
-    """The value the schema names outright; None where it names none."""
+    """The value the schema shows or names outright; None where it does neither."""
     if "const" in schema:
         return schema["const"]
-    shown = example_of(schema)
+    examples = _listed(schema, "examples")
+    shown = examples[0] if examples else schema.get("example", schema.get("default"))
     if shown is not None:
         return shown
-    options = _listed(schema, "enum")
-    return next((each for each in options if each is not None), None)
+    return next((each for each in _listed(schema, "enum") if each is not None), None)
 
 
 def _kind(schema: Mapping[str, Json]) -> str:

@@ -34,9 +34,6 @@ from stafett.model import FailureCause, Headers, Outcome
 MAX_LOCATION: Final = 500
 """Characters of a redirect's location that the detail repeats."""
 
-_OK = range(200, 300)
-_REDIRECT = range(300, 400)
-
 
 class Request(Sendable, Protocol):
     """What is sent; `engine.sending.Request` has this shape."""
@@ -198,8 +195,8 @@ def _judge(reply: ReplyReader, request_headers: Headers, seconds: float) -> Outc
     cause: FailureCause | None = None
     detail = ""
     headers = _decoded(reply.headers)
-    if status not in _OK:
-        cause = FailureCause.REDIRECT if status in _REDIRECT else FailureCause.STATUS
+    if not 200 <= status < 300:
+        cause = FailureCause.REDIRECT if status < 400 else FailureCause.STATUS
         detail = _status_detail(status, headers)
     return Outcome(
         status_code=status,
@@ -228,7 +225,7 @@ def _status_detail(status: int, headers: Headers) -> str:
     words = f"the endpoint answered {status}"
     with contextlib.suppress(ValueError):
         words += f" {HTTPStatus(status).phrase}"
-    if status not in _REDIRECT:
+    if status >= 400:
         return words
     location = next((value for name, value in headers if name == "location"), "")
     to = f" to {location[:MAX_LOCATION]}" if location else ""

@@ -46,8 +46,8 @@ def compose(request: Sendable, headers: Headers) -> bytes:
 
     Errors: ValueError for a header that is not one line of ASCII.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    head = f"POST {request.target.path} HTTP/1.1\r\n{lines}\r\n"
+    lines = "\r\n".join(map(": ".join, headers))
+    head = f"POST {request.target.path} HTTP/1.1\r\n{lines}\r\n\r\n"
     line_count = len(headers) + 2
     if head.count("\n") != line_count or head.count("\r") != line_count or "\0" in head:
         message = "a header's value is not one line"

@@ -65,6 +65,7 @@ class Dialler:
         One that is not condemns the whole name: a name that points inside and outside at once is
         either an attack or a mistake, and which one would be dialled is chance.
         """
+        self._admit(target, target.host, egress.vet_target(target, policy=self._policy))
         if target.address is not None:
             addresses: Sequence[Address] = (target.address,)
         else:
@@ -73,17 +74,22 @@ class Dialler:
             except LookupFailed as error:
                 raise SendFailed(FailureCause.DNS_FAILED, str(error)) from error
         for address in addresses:
-            verdict = egress.vet(address, policy=self._policy)
-            if not verdict.allowed:
-                _log.warning(
-                    "event=egress.refused host=%s address=%s reason=%s reference=%s",
-                    target.host,
-                    address,
-                    verdict.reason,
-                    verdict.reference,
-                )
-                raise SendFailed(FailureCause.TARGET_NOT_ALLOWED, _not_allowed(target))
-        return [_unmapped(address) for address in addresses]
+            self._admit(target, str(address), egress.vet(address, policy=self._policy))
+        return [egress.unwrap(address) for address in addresses]
+
+    def _admit(self, target: egress.Target, place: str, verdict: egress.Verdict) -> None:
+        """Go on, or tell the operator why not, and the tenant only that."""
+        if verdict.allowed:
+            return
+        _log.warning(
+            "event=egress.refused host=%s address=%s reason=%r reference=%r",
+            target.host,
+            place,
+            verdict.reason,
+            verdict.reference,
+        )
+        detail = f"{target.host} is not a place that may be sent to: {egress.HINT}"
+        raise SendFailed(FailureCause.TARGET_NOT_ALLOWED, detail)
 
     async def _hand_over(
         self, sock: socket.socket, target: egress.Target, connection: Connection
@@ -142,16 +148,7 @@ async def _connect_to(address: Address, port: int) -> socket.socket:
 
 def _check_peer(sock: socket.socket, dialled: Address) -> None:
     """The last word: whoever is at the other end must be whom the policy allowed."""
-    peer = _unmapped(ipaddress.ip_address(sock.getpeername()[0]))
+    peer = egress.unwrap(ipaddress.ip_address(sock.getpeername()[0]))
     if peer != dialled:
         _log.error("event=egress.peer_differs dialled=%s peer=%s", dialled, peer)
         raise SendFailed(FailureCause.TARGET_NOT_ALLOWED, egress.HINT)
-
-
-def _unmapped(address: Address) -> Address:
-    """An IPv4 address in IPv6 clothes is judged, and dialled, as IPv4."""
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _not_allowed(target: egress.Target) -> str:
-    return f"{target.host} is not a place that may be sent to. {egress.HINT}"

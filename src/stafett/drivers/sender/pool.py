@@ -54,9 +54,9 @@ class Pool:
 
     def close_one(self) -> None:
         """Close the connection that rested longest: somebody else needs its place."""
-        oldest = min(self._idle.values(), key=_resting_since, default=[])
-        if oldest:
-            oldest.pop(0).abort()
+        resting = [connections for connections in self._idle.values() if connections]
+        if resting:
+            min(resting, key=lambda connections: connections[0].idle_since).pop(0).abort()
 
     def close(self) -> None:
         """Close them all."""
@@ -81,7 +81,3 @@ class Pool:
         self._sweep = None
         if self._idle:
             self._sweep = loop.call_at(now + self._idle_seconds, self._close_old, loop)
-
-
-def _resting_since(resting: list[Connection]) -> float:
-    return resting[0].idle_since if resting else float("inf")

@@ -1,0 +1,209 @@
+"""Endpoints over HTTP: what they are, their secrets and headers, tests and recovery."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import UNSET
+
+from stafett.model import EndpointChanges
+from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
+from stafett.web import paging
+from stafett.web.calls import Call, Reply, aware
+from stafett.web.wire import (
+    EndpointIn,
+    EndpointPatch,
+    ExampleIn,
+    HeadersIn,
+    HeadersOut,
+    HeadersPatch,
+    KeyOut,
+    RecoverIn,
+    RotateIn,
+    endpoint_out,
+    message_out,
+    stats_out,
+    task_out,
+    test_out,
+)
+
+
+def _ref(call: Call) -> str:
+    return call.params["endpoint"]
+
+
+def _new(body: EndpointIn) -> NewEndpoint:
+    rate = body.throttle_rate if body.throttle_rate is not None else body.rate_limit
+    return NewEndpoint(
+        url=body.url,
+        name=body.name,
+        description=body.description,
+        uid=body.uid,
+        event_types=body.event_types or body.filter_types,
+        channels=body.channels,
+        rate_limit=rate,
+        metadata=body.metadata or {},
+        headers=body.headers or {},
+        secret=body.secret,
+        header_family=body.header_family,
+        integration=body.integration,
+        disabled=body.disabled,
+    )
+
+
+def _changes(body: EndpointPatch) -> EndpointChanges:
+    """What the body names; the newer spelling of a field wins over the older."""
+    changes = EndpointChanges()
+    if body.url is not UNSET:
+        changes["url"] = body.url
+    if body.name is not UNSET:
+        changes["name"] = body.name
+    if body.description is not UNSET:
+        changes["description"] = body.description
+    if body.uid is not UNSET:
+        changes["uid"] = body.uid
+    if body.disabled is not UNSET:
+        changes["disabled"] = body.disabled
+    if body.channels is not UNSET:
+        changes["channels"] = frozenset(body.channels or ())
+    if body.metadata is not UNSET:
+        changes["metadata"] = body.metadata or {}
+    if body.header_family is not UNSET:
+        changes["header_family"] = body.header_family
+    if body.integration is not UNSET:
+        changes["integration"] = body.integration
+    return _renamed_changes(body, changes)
+
+
+def _renamed_changes(body: EndpointPatch, changes: EndpointChanges) -> EndpointChanges:
+    for event_types in (body.filter_types, body.event_types):
+        if event_types is not UNSET:
+            changes["event_types"] = frozenset(event_types or ())
+    for rate in (body.rate_limit, body.throttle_rate):
+        if rate is not UNSET:
+            changes["rate_limit"] = rate
+    return changes
+
+
+async def list_endpoints(call: Call) -> Reply:
+    """An application's endpoints, newest first."""
+    asked = paging.query(call)
+    page = await call.stafett.endpoints.list(call.app, asked)
+    return Reply(200, paging.answer(page, asked, key=lambda each: each.id, out=endpoint_out))
+
+
+async def create_endpoint(call: Call) -> Reply:
+    """A new endpoint."""
+    new = _new(call.read(EndpointIn))
+    return Reply(201, endpoint_out(await call.stafett.endpoints.create(call.app, new)))
+
+
+async def get_endpoint(call: Call) -> Reply:
+    """One endpoint, by id or uid."""
+    return Reply(200, endpoint_out(await call.stafett.endpoints.get(call.app, _ref(call))))
+
+
+async def put_endpoint(call: Call) -> Reply:
+    """Replace one (its secret and headers stay), or create it under the uid in the path."""
+    new = _new(call.read(EndpointIn))
+    endpoint, created = await call.stafett.endpoints.upsert(call.app, _ref(call), new)
+    return Reply(201 if created else 200, endpoint_out(endpoint))
+
+
+async def patch_endpoint(call: Call) -> Reply:
+    """Change what the body names."""
+    changes = _changes(call.read(EndpointPatch))
+    endpoint = await call.stafett.endpoints.update(call.app, _ref(call), changes)
+    return Reply(200, endpoint_out(endpoint))
+
+
+async def delete_endpoint(call: Call) -> Reply:
+    """Delete one; what was sent to it stays in the log."""
+    await call.stafett.endpoints.delete(call.app, _ref(call))
+    return Reply(204)
+
+
+async def get_secret(call: Call) -> Reply:
+    """The signing secret in force."""
+    return Reply(200, KeyOut(key=await call.stafett.endpoints.secret(call.app, _ref(call))))
+
+
+async def rotate_secret(call: Call) -> Reply:
+    """A new signing secret; the old one signs too for a grace period (24 h)."""
+    body = call.read(RotateIn)
+    seconds = body.grace_period_seconds
+    key = await call.stafett.endpoints.rotate_secret(
+        call.app,
+        _ref(call),
+        key=body.key,
+        grace=DEFAULT_GRACE if seconds is None else timedelta(seconds=seconds),
+    )
+    return Reply(200, KeyOut(key=key))
+
+
+async def get_headers(call: Call) -> Reply:
+    """The endpoint's own headers; credentials by name only."""
+    shown, hidden = visible_headers(await call.stafett.endpoints.get(call.app, _ref(call)))
+    return Reply(200, HeadersOut(headers=shown, sensitive=hidden))
+
+
+async def put_headers(call: Call) -> Reply:
+    """Replace all of its own headers."""
+    headers = call.read(HeadersIn).headers
+    await call.stafett.endpoints.set_headers(call.app, _ref(call), headers)
+    return Reply(204)
+
+
+async def patch_headers(call: Call) -> Reply:
+    """Set some of its own headers, delete others."""
+    body = call.read(HeadersPatch)
+    put = {name: value for name, value in body.headers.items() if value is not None}
+    gone = [name for name, value in body.headers.items() if value is None]
+    await call.stafett.endpoints.patch_headers(
+        call.app, _ref(call), put=put, delete=[*gone, *body.delete_headers]
+    )
+    return Reply(204)
+
+
+async def get_stats(call: Call) -> Reply:
+    """Deliveries by state, of the last 28 days unless told."""
+    stats = await call.stafett.endpoints.stats(
+        call.app, _ref(call), since=call.moment("since"), until=call.moment("until")
+    )
+    return Reply(200, stats_out(stats))
+
+
+async def recover(call: Call) -> Reply:
+    """Send again what failed in a range, in the background."""
+    body = call.read(RecoverIn)
+    task = await call.stafett.deliveries.recover(
+        call.app,
+        _ref(call),
+        since=aware(body.since),
+        until=None if body.until is None else aware(body.until),
+    )
+    return Reply(202, task_out(task))
+
+
+async def send_example(call: Call) -> Reply:
+    """Send a test event, without waiting for what becomes of it."""
+    body = call.read(ExampleIn)
+    message = await call.stafett.deliveries.send_example(
+        call.app,
+        _ref(call),
+        event_type=body.event_type,
+        payload=None if body.payload is None else bytes(body.payload),
+    )
+    return Reply(200, message_out(message, with_content=True))
+
+
+async def send_test(call: Call) -> Reply:
+    """Send a test event and wait for the verdict."""
+    body = call.read(ExampleIn)
+    result = await call.stafett.deliveries.test(
+        call.app,
+        _ref(call),
+        event_type=body.event_type,
+        payload=None if body.payload is None else bytes(body.payload),
+    )
+    return Reply(200, test_out(result.message, result.attempt))

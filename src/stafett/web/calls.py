@@ -1,0 +1,133 @@
+"""One API call: what came in, how it is read, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from stafett import errors
+from stafett.app import Scope, Stafett
+from stafett.model import Token
+from stafett.web.errors import undecodable
+
+T = TypeVar("T")
+RawHeaders = list[tuple[bytes, bytes]]
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_TRUE = frozenset({"true", "1", "yes"})
+_FALSE = frozenset({"false", "0", "no"})
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: a struct to be written as JSON, or bytes as they are, or nothing."""
+
+    status: int
+    content: Any = None  # a struct of `wire`, or JSON
+    headers: RawHeaders = field(default_factory=RawHeaders)
+
+    def body(self) -> bytes:
+        """The bytes to send."""
+        if self.content is None:
+            return b""
+        return _encoder.encode(self.content)
+
+
+class Call:
+    """A request to the API, with its token already checked."""
+
+    def __init__(
+        self, stafett: Stafett, scope: Scope, *, body: bytes, params: Mapping[str, str]
+    ) -> None:
+        self.stafett = stafett
+        self.scope = scope
+        self.body = body
+        self.params = params
+        self.token: Token | None = None
+        self.app = params.get("app", "")
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def read(self, kind: type[T]) -> T:
+        """The body as `kind`; an empty one as `{}`. Errors: Invalid, naming the field."""
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        try:
+            return decoder.decode(self.body or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not isinstance(error, msgspec.DecodeError):
+                error = msgspec.DecodeError(str(error))
+            raise undecodable(error) from None
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        """Names and values, in order; `name[]` and `name[1]` are `name`."""
+        raw: bytes = self.scope["query_string"]
+        return [
+            (name.partition("[")[0], value)
+            for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+        ]
+
+    def one(self, name: str) -> str | None:
+        """The last value that the query gives `name`."""
+        found = [value for each, value in self.query if each == name]
+        return found[-1] if found else None
+
+    def many(self, name: str) -> list[str]:
+        """All values of `name`, repeated or separated by commas."""
+        texts = [value for each, value in self.query if each == name]
+        return [word for text in texts for word in text.split(",") if word]
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A yes or no. Errors: BadRequest."""
+        text = self.one(name)
+        if text is None:
+            return default
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        message = f"{name} must be true or false, not {text!r}"
+        raise errors.BadRequest(message)
+
+    def number(self, name: str) -> int | None:
+        """A whole number. Errors: BadRequest."""
+        text = self.one(name)
+        if text is None:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            message = f"{name} must be a whole number, not {text!r}"
+            raise errors.BadRequest(message) from None
+
+    def moment(self, name: str) -> datetime | None:
+        """A time (RFC 3339); without an offset it is UTC. Errors: BadRequest."""
+        text = self.one(name)
+        if text is None:
+            return None
+        try:
+            # A plus that was not escaped arrives as a space.
+            return aware(datetime.fromisoformat(text.replace(" ", "+")))
+        except (ValueError, OverflowError):
+            message = f"{name} must be a time such as 2026-11-24T12:00:00Z, not {text!r}"
+            raise errors.BadRequest(message) from None
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header, by lower-case name."""
+        headers: RawHeaders = self.scope["headers"]
+        return next((value.decode("latin-1") for each, value in headers if each == name), None)
+
+
+def aware(at: datetime) -> datetime:
+    """`at` in UTC; one without an offset is taken as UTC."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
