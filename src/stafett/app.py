@@ -138,7 +138,8 @@ class Stafett:
             on_broken=self._break,
         )
         self._starting = asyncio.Lock()
-        self._started = False
+        self.started = False
+        """Whether the store is open and the engine runs."""
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -154,10 +155,10 @@ class Stafett:
 
         Errors: StoreInUse, SchemaTooNew, InvalidSettings, Unavailable.
         """
-        if self._started:
+        if self.started:
             return
         async with self._starting:
-            if self._started:
+            if self.started:
                 return
             await self._store.open(now=self._clock.now())
             try:
@@ -168,18 +169,19 @@ class Stafett:
             if self._dispatch is not None:
                 self._dispatch.start()
             self._upkeep.start()
-            self._started = True
+            self.started = True
 
     async def stop(self) -> None:
         """Accept and claim nothing more, let requests under way end, write results, close."""
-        if not self._started:
+        if not self.started:
             return
-        self._started = False
+        self.started = False
         self.stopping.set()
         await self._intake.drain()
         if self._dispatch is not None:
             await self._dispatch.stop(grace=self.settings.attempt_timeout + _GRACE)
         await self.deliveries.drain()
+        await self.bins.stop()
         await self._upkeep.stop()
         await self._sender.close()
         await self._store.close()
@@ -226,13 +228,13 @@ class Stafett:
         reasons: list[str] = []
         if self.stopping.is_set():
             reasons.append("stopping")
-        elif not self._started:
+        elif not self.started:
             reasons.append("not started yet")
         if self.broken is not None:
             reasons.append(f"the store is broken: {self.broken.detail}")
         if self._intake.closed is not None:
             reasons.append(self._intake.closed.detail)
-        if self._dispatch is not None and self._started:
+        if self._dispatch is not None and self.started:
             scanned = self._dispatch.last_scan_at
             if scanned is not None and self._clock.now() - scanned > _SCAN_OVERDUE:
                 reasons.append("the store was not looked through for 30 seconds")

@@ -28,7 +28,7 @@ HINT: Final = (
 # --- addresses --------------------------------------------------------------------------------
 
 # What is not the public internet: IANA's special-purpose registries and what cloud providers keep
-# for themselves. A test holds it against the cases in tests/data.
+# for themselves, as of November 2026. The rules' tests hold it against a list of their own.
 _REFUSED_V4: Final = tuple(
     (ipaddress.IPv4Network(network), reason, reference)
     for network, reason, reference in (
@@ -65,6 +65,16 @@ _REFUSED_V6: Final = tuple(
     )
 )
 _WELL_KNOWN_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_LENGTHS: Final = frozenset({32, 40, 48, 56, 64, 96})
+_UNUSED_OCTET: Final = 8  # bits 64 to 71 carry nothing, RFC 6052 section 2.2
+# IPv6 networks that lead to an IPv4 address through a translator or a tunnel, and the octet where
+# that begins: IPv4-compatible, SIIT, NAT64 and 6to4.
+_CARRIERS: Final = (
+    (ipaddress.IPv6Network("::/96"), 12),
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 12),
+    (_WELL_KNOWN_NAT64, 12),
+    (ipaddress.IPv6Network("2002::/16"), 2),
+)
 
 # Who reaches these becomes the machine. A network that happens to hold them does not allow them:
 # the operator must name the very address.
@@ -73,12 +83,15 @@ _METADATA: Final = frozenset(
     for each in (
         "100.100.100.200",
         "168.63.129.16",
+        "169.254.0.23",
+        "169.254.42.42",
         "169.254.169.253",
         "169.254.169.254",
         "169.254.170.2",
         "169.254.170.23",
         "192.0.0.192",
         "fd00:ec2::254",
+        "fd00:42::42",
         "fd00:ec2::23",
         "fd20:ce::254",
     )
@@ -87,14 +100,23 @@ _METADATA: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator says; tenants have no part in it."""
+    """What the operator says; tenants have no part in it.
+
+    Errors: InvalidSettings for a NAT64 prefix of another length than RFC 6052 has.
+    """
 
     allow_networks: tuple[Network, ...] = ()
     """May be reached although they are not public."""
     nat64_prefixes: tuple[ipaddress.IPv6Network, ...] = ()
-    """IPv6 networks whose last 32 bits are an IPv4 address to be judged in its stead."""
+    """IPv6 networks that hold an IPv4 address (RFC 6052), which is judged in their stead."""
     refuse: tuple[Network, ...] = ()
     """May not be reached, whatever else is said: our own listeners and databases."""
+
+    def __post_init__(self) -> None:
+        for prefix in self.nat64_prefixes:
+            if prefix.prefixlen not in _NAT64_LENGTHS:
+                message = f"{prefix} cannot be a NAT64 prefix: its length must be 32 to 64 or 96"
+                raise errors.InvalidSettings(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +136,24 @@ def unwrap(address: Address, *, nat64_prefixes: tuple[ipaddress.IPv6Network, ...
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
-        if any(address in prefix for prefix in nat64_prefixes):
-            return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        for prefix in nat64_prefixes:
+            if address in prefix:
+                return _held_v4(address, prefix.prefixlen // 8)
+    return address
+
+
+def _held_v4(address: ipaddress.IPv6Address, start: int) -> ipaddress.IPv4Address:
+    """The IPv4 address that begins at octet `start` (RFC 6052 section 2.2)."""
+    octets = [octet for n, octet in enumerate(address.packed) if n >= start and n != _UNUSED_OCTET]
+    return ipaddress.IPv4Address(bytes(octets[:4]))
+
+
+def _carried(address: Address) -> Address:
+    """Where a translator or tunnel would take `address`, whether or not we use any."""
+    if isinstance(address, ipaddress.IPv6Address):
+        for network, start in _CARRIERS:
+            if address in network:
+                return _held_v4(address, start)
     return address
 
 
@@ -129,7 +167,8 @@ def vet(address: str | Address, *, policy: Policy) -> Verdict:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.scope_id is not None:
         return Verdict(allowed=False, reason="address with a zone", reference="RFC 4007")
     meant = unwrap(parsed, nat64_prefixes=policy.nat64_prefixes)
-    if any(meant in network for network in policy.refuse):
+    ways = {parsed, meant, _carried(meant)}
+    if any(way in network for way in ways for network in policy.refuse):
         return Verdict(allowed=False, reason="reserved by the operator")
     if _is_allowed_by_operator(meant, policy.allow_networks):
         return _ALLOWED
@@ -138,7 +177,7 @@ def vet(address: str | Address, *, policy: Policy) -> Verdict:
 
 def _is_allowed_by_operator(address: Address, networks: tuple[Network, ...]) -> bool:
     holding = [network for network in networks if address in network]
-    if address in _METADATA:
+    if address in _METADATA or _carried(address) in _METADATA:
         return any(network.prefixlen == network.max_prefixlen for network in holding)
     return bool(holding)
 
@@ -179,6 +218,8 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _PATH = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_LAST_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _FIRST_FREE_PORT: Final = 1024
 # Databases, brokers and control planes: nobody receives webhooks there.
@@ -190,7 +231,10 @@ _REFUSED_PORTS: Final = frozenset(
 _LOCAL_NAMES: Final = frozenset(
     {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
 )
-_METADATA_NAMES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data"})
+_METADATA_NAMES: Final = frozenset(
+    {"metadata", "metadata.goog", "metadata.google.internal"}
+    | {"metadata.tencentyun.com", "instance-data", "instance-data.ec2.internal"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +331,7 @@ def _split_port(authority: str, scheme: str) -> tuple[str, int]:
 
 
 def _port(text: str, scheme: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65_535:
+    if not _PORT.fullmatch(text) or int(text) > _LAST_PORT:
         message = "has a port that is not a number from 1 to 65535"
         raise _Odd(message)
     port = int(text)
@@ -369,18 +413,25 @@ def vet_target(target: Target, *, policy: Policy) -> Verdict:
 MAX_HEADERS: Final = 50
 MAX_HEADER_NAME: Final = 256
 MAX_HEADER_VALUE: Final = 4_096
+MAX_HEADERS_SIZE: Final = 16_384
+"""Of all names and values together; many receivers refuse longer heads unread."""
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 _RESERVED_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer"}
     | {"upgrade", "expect", "content-encoding", "accept-encoding", "forwarded", "via", "date"}
+    | {"trailers", "http2-settings", "user-agent", "x-real-ip"}
 )
 _RESERVED_PREFIXES: Final = ("webhook-", "svix-", "stafett-", "proxy-", "sec-", "x-forwarded-")
 
 SENSITIVE_HEADERS: Final = frozenset(
     {"authorization", "cookie", "x-api-key", "api-key", "x-auth-token", "x-access-token"}
+    | {"proxy-authorization", "proxy-authenticate", "www-authenticate", "set-cookie", "x-auth-key"}
 )
-_SENSITIVE_WORDS: Final = ("secret", "token", "password", "apikey", "api-key", "credential")
+_SENSITIVE_WORDS: Final = (
+    *("secret", "token", "password", "passwd", "apikey", "api-key", "api_key", "credential"),
+    *("authorization", "cookie"),
+)
 
 
 def check_headers(headers: Mapping[str, str]) -> list[errors.Problem]:
@@ -391,6 +442,9 @@ def check_headers(headers: Mapping[str, str]) -> list[errors.Problem]:
     """
     if len(headers) > MAX_HEADERS:
         return [errors.Problem(("body", "headers"), f"may have at most {MAX_HEADERS} entries")]
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADERS_SIZE:
+        message = f"may have at most {MAX_HEADERS_SIZE:,} characters in all"
+        return [errors.Problem(("body", "headers"), message)]
     problems: list[errors.Problem] = []
     seen: set[str] = set()
     for name, value in headers.items():

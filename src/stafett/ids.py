@@ -1,6 +1,4 @@
-"""Prefixed ids that sort by the time they were made (KSUID with millisecond part.
-
-27 base62 digits).
+"""Prefixed ids that sort by the time they were made: a prefix and 27 base62 digits.
 
 An id is 5 bytes of time (seconds since 2014-05-13T16:53:20Z and 4 ms steps) and 15 random bytes, so
 order of ids is order of time and a time range is an id range. Compatible with the ids that the Svix

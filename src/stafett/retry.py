@@ -91,7 +91,7 @@ def decide(
         return Decision(
             state=DeliveryState.FAILED,
             failure_count=failures,
-            note=f"gave up after {failures} attempts: {why}",
+            note=f"gave up after {failures} {'attempt' if failures == 1 else 'attempts'}: {why}",
             pause_endpoint_until=pause,
         )
     wait = schedule.waits[failures - 1]
@@ -119,7 +119,7 @@ def parse_retry_after(headers: Headers, *, now: datetime) -> timedelta | None:
 
 def _seconds(text: str) -> timedelta | None:
     whole, _, part = text.partition(".")
-    if not (whole.isascii() and whole.isdigit() and (not part or part.isdigit())):
+    if not (text.isascii() and whole.isdigit() and (not part or part.isdigit())):
         return None
     seconds = min(float(text[:32]), MAX_RETRY_AFTER.total_seconds())
     return timedelta(seconds=seconds) if seconds > 0 else None

@@ -24,6 +24,7 @@ PREFIX: Final = "STAFETT_"
 _MIN_TOKEN: Final = 32
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_QUOTED = re.compile(r"""(["'])(.*)\1\s*(?:#.*)?""")
 
 DEFAULT_WAITS: Final = tuple(
     timedelta(seconds=seconds)
@@ -70,17 +71,22 @@ def parse_duration(text: str) -> timedelta:
     if found is None:
         message = "is not a duration such as 500ms, 15s, 5m, 2h or 90d"
         raise ValueError(message)
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2] or "s"])
+    try:
+        return timedelta(seconds=float(found[1]) * _UNITS[found[2] or "s"])
+    except OverflowError:
+        message = "is too long a duration"
+        raise ValueError(message) from None
 
 
 def show_duration(duration: timedelta) -> str:
     """The shortest way to write `duration` as a setting."""
-    seconds = duration.total_seconds()
     for unit in ("d", "h", "m", "s"):
-        count = seconds / _UNITS[unit]
-        if count >= 1 and count == int(count):
-            return f"{int(count)}{unit}"
-    return f"{seconds * 1000:g}ms"
+        count, rest = divmod(duration, timedelta(seconds=_UNITS[unit]))
+        if count and not rest:
+            return f"{count}{unit}"
+    whole, rest = divmod(duration, timedelta(milliseconds=1))
+    part = f".{rest // timedelta(microseconds=1):03}".rstrip("0").rstrip(".")
+    return f"{whole}{part}ms"
 
 
 def _positive(text: str) -> timedelta:
@@ -153,6 +159,10 @@ def _web_address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _folder(text: str) -> Path:
+    return Path(_text(text))
+
+
 def _secret(text: str) -> Secret:
     return Secret(_text(text))
 
@@ -191,7 +201,7 @@ SPECS: Final = tuple(
         ("port", _port, "8071", False, "Port the server listens on; 0 takes any free one."),
         (
             "data",
-            Path,
+            _folder,
             "/var/lib/stafett",
             False,
             "Folder for the database and what belongs to it.",
@@ -357,26 +367,36 @@ def _read_secret(variable: str, path: Path) -> str:
         raise errors.InvalidSettings(message) from exc
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        message = f"{path.name} cannot be read: {exc}"
+        raise errors.InvalidSettings(message) from exc
+
+
 def _read_dotenv(path: Path) -> dict[str, str]:
     """`NAME=value` lines; comments, blank lines, `export` and quotes as everywhere."""
     if not path.is_file():
         return {}
     found: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
         text = line.strip().removeprefix("export ").strip()
         if not text or text.startswith("#"):
             continue
         name, equals, value = text.partition("=")
         if not equals:
-            message = f"line {number} of {path.name} is not NAME=value: {line!r}"
+            # Not the line itself: it may hold a secret.
+            message = f"line {number} of {path.name} is not NAME=value"
             raise errors.InvalidSettings(message)
         found[name.strip()] = _unquoted(value.strip())
     return found
 
 
 def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
+    quoted = _QUOTED.fullmatch(value)
+    if quoted is not None:
+        return quoted[2]
     return value.partition(" #")[0].rstrip()
 
 
@@ -384,8 +404,8 @@ def _read_toml(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        document = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        document = tomllib.loads(_read_text(path))
+    except tomllib.TOMLDecodeError as exc:
         message = f"stafett.toml cannot be read: {exc}"
         raise errors.InvalidSettings(message) from exc
     texts: dict[str, str] = {}

@@ -28,6 +28,8 @@ MIN_BYTES: Final = 24
 MAX_BYTES: Final = 75
 TOLERANCE: Final = timedelta(minutes=5)
 _SEED_BYTES: Final = 32
+_STAMP_DIGITS: Final = 12
+"""Seconds until the year 33658: a longer number is a mistake and not worth reading."""
 _FAMILIES: Final = ("webhook", "svix")
 
 Signer = Callable[[bytes], str]
@@ -107,7 +109,14 @@ def verify(
     now: datetime,
     tolerance: timedelta = TOLERANCE,
 ) -> Verdict:
-    """Check a request as its receiver should; either header family, any of `secrets`."""
+    """Check a request as its receiver should; either header family, any of `secrets`.
+
+    Never raises: what is wrong with headers or secrets is the verdict's reason.
+    """
+    try:
+        keys = [_key(secret) for secret in secrets]
+    except ValueError as exc:
+        return Verdict(ok=False, reason=f"a secret {exc}")
     lower = {name.lower(): value for name, value in headers.items()}
     family = next((f for f in _FAMILIES if f"{f}-signature" in lower), None)
     if family is None:
@@ -116,7 +125,7 @@ def verify(
         if f"{family}-{part}" not in lower:
             return Verdict(ok=False, reason=f"the {family}-{part} header is missing")
     stamp = lower[f"{family}-timestamp"]
-    if not (stamp.isascii() and stamp.isdigit()):
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS):
         return Verdict(ok=False, reason="the timestamp is not a whole number of seconds")
     age = now.timestamp() - int(stamp)
     if abs(age) > tolerance.total_seconds():
@@ -124,7 +133,7 @@ def verify(
         return Verdict(ok=False, reason=f"the timestamp is too {side}")
     content = signed_text(lower[f"{family}-id"], int(stamp), body)
     candidates = lower[f"{family}-signature"].split()
-    if any(_holds(secret, candidate, content) for secret in secrets for candidate in candidates):
+    if any(_holds(key, candidate, content) for key in keys for candidate in candidates):
         return Verdict(ok=True, reason="the signature holds")
     return Verdict(
         ok=False,
@@ -132,9 +141,10 @@ def verify(
     )
 
 
-def _holds(secret: str, candidate: str, content: bytes) -> bool:
+def _holds(key: bytes | Ed25519PrivateKey, candidate: str, content: bytes) -> bool:
     version, _, text = candidate.partition(",")
-    key = _key(secret)
+    if not text.isascii():
+        return False
     if isinstance(key, bytes):
         expected = _b64(hmac.digest(key, content, "sha256"))
         return version == "v1" and hmac.compare_digest(expected, text)
@@ -156,10 +166,10 @@ def _b64(raw: bytes) -> str:
 def _key(text: str) -> bytes | Ed25519PrivateKey:
     """Errors: ValueError in words."""
     private = text.startswith(PRIVATE)
-    encoded = text.removeprefix(PRIVATE).removeprefix(SYMMETRIC)
+    encoded = text.removeprefix(PRIVATE if private else SYMMETRIC)
     try:
         raw = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         message = f"must be {SYMMETRIC!r} or {PRIVATE!r} and base64"
         raise ValueError(message) from None
     if private:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import cast
 
 import click
 from typing_extensions import override
@@ -32,6 +33,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 """Verb -> module of this room, and the line that `--help` shows (a test keeps it true)."""
 
 
+class WrongSetting(click.ClickException):
+    """A setting, or a text given on the command line, that cannot be used."""
+
+    exit_code = 2
+
+
 class LazyGroup(click.Group):
     """A group that imports a verb's module only when that verb is asked for."""
 
@@ -44,9 +51,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"stafett.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name.replace("-", "_"))
-        assert isinstance(command, click.Command)
-        return command
+        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,9 +74,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except errors.StafettError as error:
-            failure = click.ClickException(error.detail)
-            failure.exit_code = 2 if isinstance(error, errors.InvalidSettings) else 1
-            raise failure from error
+            wrong = isinstance(error, errors.InvalidSettings)
+            raise (WrongSetting if wrong else click.ClickException)(error.detail) from error
 
 
 @click.group(

@@ -222,6 +222,10 @@ class EventTypes:
         """In order of name."""
         return await self._store.list_event_types(page, include_archived=include_archived)
 
+    async def all(self) -> list[EventType]:
+        """The whole catalogue in order of name, archived ones too."""
+        return list((await self._directory.event_types()).values())
+
     async def update(self, name: str, changes: EventTypeChanges) -> EventType:
         """Change what `changes` names. Errors: NotFound, Invalid."""
         known = await self.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -38,6 +38,13 @@ class Reply:
         if self.content is None:
             return b""
         return _encoder.encode(self.content)
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer without end: server-sent events, one chunk at a time."""
+
+    chunks: AsyncIterator[bytes]
 
 
 class Call:
@@ -124,10 +131,22 @@ class Call:
         headers: RawHeaders = self.scope["headers"]
         return next((value.decode("latin-1") for each, value in headers if each == name), None)
 
+    @property
+    def base_url(self) -> str:
+        """How the caller reaches this server, with the prefix it is mounted under."""
+        public = self.stafett.settings.public_url
+        if public is not None:
+            return public
+        host = self.header(b"host")
+        if host is None:
+            name, port = self.scope.get("server") or ("localhost", 80)
+            host = f"{name}:{port}"
+        return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
+
 
 def aware(at: datetime) -> datetime:
     """`at` in UTC; one without an offset is taken as UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[Call], Awaitable[Reply | Stream]]

@@ -7,6 +7,7 @@ address dialled. Names are resolved once a connection; nothing below this file r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -56,7 +57,10 @@ class Dialler:
         try:
             await self._hand_over(connection.socket, target, connection)
         except BaseException:
-            connection.socket.close()
+            # The loop's transport owns the descriptor by now and closes it; but in the middle of a
+            # handshake it would wait for the peer first, so it is told that nothing will come.
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
             raise
 
     async def _vetted(self, target: egress.Target) -> Sequence[Address]:

@@ -1,0 +1,326 @@
+"""Runs the server in this process: binds, starts, says where it is, and ends in good order.
+
+Whoever reads the line with the address, or `server.json`, finds a server that answers; and after a
+first signal nothing that was accepted or is under way is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import click
+import uvicorn
+from typing_extensions import override
+
+from stafett import errors, settings
+from stafett.app import Stafett
+from stafett.cli import client, logs, printing
+from stafett.model import PageQuery, Secret
+from stafett.settings import Network, Settings
+
+LOCAL_TOKEN: Final = "local command line"  # noqa: S105 - its name, not its text
+_BACKLOG: Final = 2048
+_STREAMS_END_SECONDS: Final = 20
+"""How long answers that are under way may still take once the end has begun."""
+_LOOK_SECONDS: Final = 0.5
+_SWITCH_SECONDS: Final = 0.0005
+"""The store's writer is a thread: at Python's usual 5 ms the event loop would wait for it."""
+_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server that answers, and the token for this machine's command line."""
+
+    url: str
+    token: Secret
+    data: Path
+
+
+Story = Callable[[Running], None]
+"""What is done beside serving, in a thread of its own; an error in it ends the server."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own way with signals."""
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+# --- the verb ---------------------------------------------------------------------------------
+
+
+def server_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """`--host`, `--port`, `--data` and `--allow-network`, as `serve` and `demo` take them."""
+    for option in (
+        click.option(
+            "--allow-network",
+            "allow_networks",
+            multiple=True,
+            metavar="CIDR",
+            help="A network that webhooks may reach beside the public internet; may be repeated.",
+        ),
+        click.option("--data", metavar="DIR", help="Folder for the database [stafett-data]."),
+        click.option("--port", metavar="PORT", help="Port to listen on, 0 for any [8071]."),
+        click.option("--host", metavar="HOST", help="Address to listen on [127.0.0.1]."),
+    ):
+        verb = option(verb)
+    return verb
+
+
+def load(
+    *, host: str | None, port: str | None, data: str | None, allow_networks: tuple[str, ...]
+) -> settings.Loaded:
+    """The settings, these flags first. Errors: InvalidSettings."""
+    flags = {
+        "host": host,
+        "port": port,
+        "data": data,
+        "allow_networks": ",".join(allow_networks) or None,
+    }
+    return settings.load(flags, os.environ, Path.cwd())
+
+
+@click.command()
+@server_options
+def serve(**flags: Any) -> None:
+    """Start the server; it goes on until Ctrl-C or SIGTERM.
+
+    What is not given as a flag comes from STAFETT_ variables, .env or stafett.toml: see
+    `stafett config`.
+    """
+    loaded = load(**flags)
+    sys.exit(run(loaded.settings, listen(loaded.settings.host, loaded.settings.port), say=announce))
+
+
+def announce(running: Running) -> None:
+    """The line that says it is ready."""
+    printing.line(
+        f"Stafett serves at {running.url}  (data in {running.data}; a token for your"
+        " application: stafett token create NAME; Ctrl-C stops it)"
+    )
+    sys.stdout.flush()
+
+
+# --- listening --------------------------------------------------------------------------------
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Errors: Failure, also where the port is in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        message = f"cannot listen on {host!r}: {error.strerror or error}"
+        raise client.Failure(message) from None
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _not_bound(host, port, error) from None
+    return listener
+
+
+class PortInUse(client.Failure):
+    """Somebody else listens there."""
+
+
+def _not_bound(host: str, port: int, error: OSError) -> client.Failure:
+    if error.errno == errno.EADDRINUSE:
+        message = f"port {port} on {host} is in use; choose another with --port (0: any free one)"
+        return PortInUse(message)
+    return client.Failure(f"cannot listen on {host} port {port}: {error.strerror or error}")
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL under which this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    host = _WILDCARDS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def run(
+    chosen: Settings,
+    listener: socket.socket,
+    *,
+    say: Callable[[Running], None],
+    story: Story | None = None,
+) -> int:
+    """Serve until a signal comes or the store breaks; the exit code.
+
+    Errors: StoreInUse, SchemaTooNew, InvalidSettings, Unavailable; whatever `story` raises.
+    """
+    logs.begin(chosen.log_format)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_Serving(chosen, listener, say=say, story=story).run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, where there is one for this machine."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Serving:
+    """One run of the server."""
+
+    def __init__(
+        self,
+        chosen: Settings,
+        listener: socket.socket,
+        *,
+        say: Callable[[Running], None],
+        story: Story | None,
+    ) -> None:
+        self._stafett = Stafett(chosen)
+        self._listener = listener
+        self._say = say
+        self._story = story
+        self._found = chosen.data / client.FOUND_IN
+        self._server = Server(
+            uvicorn.Config(
+                self._stafett.asgi(),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                backlog=_BACKLOG,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                log_config=None,
+                timeout_graceful_shutdown=_STREAMS_END_SECONDS,
+            )
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signalled = False
+
+    async def run(self) -> int:
+        self._loop = asyncio.get_running_loop()
+        async with self._stafett:
+            with self._signals():
+                await self._serve()
+            broken = self._stafett.broken
+        if broken is not None:
+            raise broken
+        return 0
+
+    async def _serve(self) -> None:
+        """From the first request taken to the last one answered."""
+        token_id, text = await self._local_token()
+        running = Running(
+            url=address_of(self._listener), token=Secret(text), data=self._stafett.settings.data
+        )
+        write_found(self._found, running)
+        watch = asyncio.create_task(self._watch(running))
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            self._found.unlink(missing_ok=True)
+            self._stafett.stopping.set()
+            with contextlib.suppress(errors.StafettError):
+                await self._stafett.tokens.revoke(token_id)
+            await watch
+
+    async def _local_token(self) -> tuple[Any, str]:
+        """A token for this run; what a killed run left behind is revoked."""
+        iterator: str | None = None
+        while True:
+            page = await self._stafett.tokens.list(PageQuery(limit=250, after=iterator))
+            for each in page.items:
+                if each.name == LOCAL_TOKEN and each.revoked_at is None:
+                    await self._stafett.tokens.revoke(each.id)
+            if page.done or not page.items:
+                break
+            iterator = page.items[-1].id
+        token, text = await self._stafett.tokens.create(LOCAL_TOKEN)
+        return token.id, text
+
+    async def _watch(self, running: Running) -> None:
+        """Say when it is ready, let the story run, and end the server when the store breaks."""
+        while not self._server.started:
+            if self._stafett.stopping.is_set():
+                return
+            await asyncio.sleep(0)
+        self._say(running)
+        told = asyncio.create_task(self._tell(running))
+        while not self._stafett.stopping.is_set() and self._stafett.broken is None:
+            if told.done() and told.exception() is not None:
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._stafett.stopping.wait()
+        interrupted = self._stafett.stopping.is_set()
+        self._end()
+        with contextlib.suppress(*((client.Failure,) if interrupted else ())):
+            await told
+
+    async def _tell(self, running: Running) -> None:
+        if self._story is not None:
+            await asyncio.to_thread(self._story, running)
+
+    def _end(self) -> None:
+        self._stafett.stopping.set()
+        self._server.should_exit = True
+
+    # --- signals ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal ends in good order, the second at once.
+
+        The handlers stay until the process ends: the second may come during the last writes.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        yield
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._signalled or self._loop is None:
+            self._found.unlink(missing_ok=True)
+            os._exit(130)
+        self._signalled = True
+        self._loop.call_soon_threadsafe(self._end)
+
+
+def write_found(path: Path, running: Running) -> None:
+    """Tell this machine's command line where the server is; for the owner's eyes only."""
+    content = {"url": running.url, "token": running.token.reveal(), "pid": os.getpid()}
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(json.dumps(content) + "\n")
+    draft.replace(path)
+
+
+def with_networks(chosen: Settings, *networks: Network) -> Settings:
+    """`chosen`, with more that webhooks may reach."""
+    return replace(chosen, allow_networks=(*chosen.allow_networks, *networks))

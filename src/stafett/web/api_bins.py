@@ -1,0 +1,132 @@
+"""Request bins over HTTP: making, reading and following them. Catching is in `bins.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import msgspec
+
+from stafett import errors
+from stafett.ids import BinId, CaptureId
+from stafett.model import Bin, ScriptedReply
+from stafett.services.bins import Tail
+from stafett.web import paging
+from stafett.web.calls import Call, Reply, Stream
+from stafett.web.wire import (
+    BinIn,
+    BinOut,
+    DeletedOut,
+    ReplyIn,
+    bin_out,
+    capture_out,
+)
+
+_HEARTBEAT_SECONDS = 15.0
+
+
+def _id(call: Call) -> BinId:
+    return BinId(call.params["bin"])
+
+
+def _capture(call: Call) -> CaptureId:
+    return CaptureId(call.params["capture"])
+
+
+def _out(call: Call, found: Bin, read_token: str | None = None) -> BinOut:
+    return bin_out(found, url=f"{call.base_url}/in/{found.catch_token}", read_token=read_token)
+
+
+async def list_bins(call: Call) -> Reply:
+    """Every bin, newest first."""
+    asked = paging.query(call)
+    page = await call.stafett.bins.list(asked)
+    return Reply(
+        200,
+        paging.answer(page, asked, key=lambda each: each.id, out=lambda each: _out(call, each)),
+    )
+
+
+async def create_bin(call: Call) -> Reply:
+    """A new bin; its read token is in this answer and nowhere else."""
+    made, read_token = await call.stafett.bins.create(call.read(BinIn).name)
+    return Reply(201, _out(call, made, read_token))
+
+
+async def get_bin(call: Call) -> Reply:
+    """One bin."""
+    return Reply(200, _out(call, await call.stafett.bins.get(_id(call))))
+
+
+async def delete_bin(call: Call) -> Reply:
+    """Delete a bin with its captures."""
+    await call.stafett.bins.delete(_id(call))
+    return Reply(204)
+
+
+async def put_reply(call: Call) -> Reply:
+    """What the bin answers from now on."""
+    body = call.read(ReplyIn)
+    reply = ScriptedReply(
+        status_code=body.status_code,
+        headers=tuple(body.headers),
+        body=body.body.encode(),
+        delay=timedelta(milliseconds=body.delay_ms),
+    )
+    return Reply(200, _out(call, await call.stafett.bins.set_reply(_id(call), reply)))
+
+
+async def list_captures(call: Call) -> Reply:
+    """What was caught, newest first; `iterator` is a number."""
+    asked = paging.query(call)
+    page = await call.stafett.bins.captures(_id(call), asked)
+    return Reply(
+        200, paging.answer(page, asked, key=lambda each: str(each.number), out=capture_out)
+    )
+
+
+async def get_capture(call: Call) -> Reply:
+    """One caught request."""
+    return Reply(200, capture_out(await call.stafett.bins.capture(_id(call), _capture(call))))
+
+
+async def delete_capture(call: Call) -> Reply:
+    """Delete one caught request."""
+    await call.stafett.bins.delete_capture(_id(call), _capture(call))
+    return Reply(204)
+
+
+async def clear_bin(call: Call) -> Reply:
+    """Delete everything caught so far."""
+    return Reply(200, DeletedOut(deleted=await call.stafett.bins.clear(_id(call))))
+
+
+async def tail(call: Call) -> Stream:
+    """Server-sent events: a `capture` for each request as it comes.
+
+    `id` is its number: with `Last-Event-ID` (or `?after=`) the stream goes on behind that one,
+    otherwise it begins with the next request.
+    """
+    seen = call.header(b"last-event-id") or call.one("after")
+    if seen is not None and not seen.isdecimal():
+        message = f"Last-Event-ID must be the number of a capture, not {seen!r}"
+        raise errors.BadRequest(message)
+    following = await call.stafett.bins.tail(_id(call), None if seen is None else int(seen))
+    return Stream(_events(following))
+
+
+async def _events(following: Tail) -> AsyncIterator[bytes]:
+    """The stream itself; a comment now and then, so that nobody in between falls asleep."""
+    yield b": following\n\n"
+    while True:
+        try:
+            async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                capture = await anext(following)
+        except TimeoutError:
+            yield b": still here\n\n"
+            continue
+        except StopAsyncIteration:
+            return
+        data = msgspec.json.encode(capture_out(capture))
+        yield b"id: %d\nevent: capture\ndata: %b\n\n" % (capture.number, data)

@@ -1,0 +1,55 @@
+"""Idempotency keys of everything but messages: the first answer is kept and given again.
+
+Messages have theirs in the transaction that stores them; here a crash between the work and the
+keeping of its answer can let a repeated request work twice.
+"""
+
+from __future__ import annotations
+
+from stafett import errors
+from stafett.app import Stafett
+from stafett.store import StoredReply
+from stafett.web.api_messages import idempotency
+from stafett.web.calls import Call, Handler, Reply, Stream
+
+
+class Promises:
+    """Keeps them."""
+
+    def __init__(self, stafett: Stafett) -> None:
+        self._stafett = stafett
+        self._under_way: set[bytes] = set()
+
+    async def keep(self, call: Call, handler: Handler) -> Reply | Stream:
+        """The answer of `handler`, or the one it gave to the same request before.
+
+        Errors: IdempotencyMismatch (same key, another body), InProgress (still being answered).
+        """
+        promise = idempotency(call)
+        if promise is None:
+            return await handler(call)
+        if promise.key in self._under_way:
+            message = "a request with this idempotency key is still being answered; ask again"
+            raise errors.InProgress(message)
+        self._under_way.add(promise.key)
+        try:
+            known = await self._stafett.replies.find_reply(promise.key)
+            if known is not None:
+                return _repeated(known, promise.body_hash)
+            answer = await handler(call)
+            if isinstance(answer, Reply) and 200 <= answer.status < 300:
+                kept = StoredReply(
+                    body_hash=promise.body_hash, status_code=answer.status, body=answer.body()
+                )
+                now = self._stafett.now()
+                await self._stafett.replies.keep_reply(promise.key, kept, now=now)
+            return answer
+        finally:
+            self._under_way.discard(promise.key)
+
+
+def _repeated(known: StoredReply, body_hash: bytes) -> Reply:
+    if known.body_hash != body_hash:
+        message = "this idempotency key was used before, for another request body"
+        raise errors.IdempotencyMismatch(message)
+    return Reply(known.status_code, known.body, [(b"content-type", b"application/json")])

@@ -1,0 +1,394 @@
+"""Every operation of the API, as data: dispatch, OpenAPI and tests read the same table."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stafett.web import api_applications as applications
+from stafett.web import api_attempts as attempts
+from stafett.web import api_bins as bins
+from stafett.web import api_endpoints as endpoints
+from stafett.web import api_event_types as event_types
+from stafett.web import api_messages as messages
+from stafett.web import api_tokens as tokens
+from stafett.web import probes, wire
+from stafett.web.calls import Handler
+
+PREFIX = "/api/v1"
+
+
+class Access(enum.Enum):
+    """Which tokens may call an operation."""
+
+    OPEN = "open"
+    """None is needed."""
+    ANY = "any"
+    """Every valid token."""
+    APP = "app"
+    """Owner tokens, and the application's own."""
+    OWNER = "owner"
+    """Owner tokens alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One operation."""
+
+    method: str
+    path: str
+    """Below the prefix; `{name}` is one segment."""
+    handler: Handler
+    status: int
+    access: Access = Access.APP
+    body: Any = None  # a struct of `wire`
+    out: Any = None  # a struct of `wire`
+    query: tuple[str, ...] = ()
+    max_body: int = 2 * 1024 * 1024
+    """Bytes; more is refused before it is read."""
+    own_idempotency: bool = False
+    """It keeps its promise about idempotency keys by itself."""
+
+    @property
+    def name(self) -> str:
+        """What it does, in one word of the code."""
+        return self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        return (self.handler.__doc__ or "").partition("\n")[0]
+
+
+_PAGE = ("limit", "iterator")
+_ORDERED = (*_PAGE, "order")
+_ABOUT = (*_PAGE, "event_types", "channel", "tag", "before", "after", "with_content")
+_ABOUT_ATTEMPTS = (*_ABOUT, "status", "status_code_class", "with_msg")
+_BATCH_BYTES = 64 * 1024 * 1024
+
+_APP = "/app/{app}"
+_EP = "/app/{app}/endpoint/{endpoint}"
+_MSG = "/app/{app}/msg/{message}"
+_BIN = "/bin/{bin}"
+
+
+@dataclass(slots=True)
+class _Table:
+    """Collects routes; what most of them share is said once."""
+
+    routes: list[Route] = field(default_factory=list[Route])
+
+    def add(self, line: str, handler: Handler, status: int, **more: Any) -> None:
+        """`line` is method and path."""
+        method, path = line.split(" ")
+        self.routes.append(Route(method=method, path=path, handler=handler, status=status, **more))
+
+
+def _table() -> tuple[Route, ...]:
+    table = _Table()
+    _add_basics(table)
+    _add_applications(table)
+    _add_endpoints(table)
+    _add_event_types(table)
+    _add_messages(table)
+    _add_attempts(table)
+    _add_bins(table)
+    return tuple(table.routes)
+
+
+def _add_basics(table: _Table) -> None:
+    table.add("GET /health", probes.api_health, 200, access=Access.OPEN, out=wire.HealthOut)
+    table.add("GET /health/ping", probes.ping, 204, access=Access.OPEN)
+    owner = Access.OWNER
+    table.add("GET /token", tokens.list_tokens, 200, access=owner, query=_PAGE, out=wire.TokenOut)
+    table.add(
+        "POST /token", tokens.create_token, 201, access=owner, body=wire.TokenIn, out=wire.TokenOut
+    )
+    table.add("DELETE /token/{token}", tokens.revoke_token, 204, access=owner)
+
+
+def _add_applications(table: _Table) -> None:
+    add, out, owner = table.add, wire.ApplicationOut, Access.OWNER
+    add("GET /app", applications.list_applications, 200, access=owner, query=_ORDERED, out=out)
+    add(
+        "POST /app",
+        applications.create_application,
+        201,
+        access=owner,
+        query=("get_if_exists",),
+        body=wire.ApplicationIn,
+        out=out,
+    )
+    add(f"GET {_APP}", applications.get_application, 200, out=out)
+    add(
+        f"PUT {_APP}",
+        applications.put_application,
+        200,
+        access=owner,
+        body=wire.ApplicationIn,
+        out=out,
+    )
+    add(
+        f"PATCH {_APP}",
+        applications.patch_application,
+        200,
+        access=owner,
+        body=wire.ApplicationPatch,
+        out=out,
+    )
+    add(f"DELETE {_APP}", applications.delete_application, 204, access=owner)
+
+
+def _add_endpoints(table: _Table) -> None:
+    add, out = table.add, wire.EndpointOut
+    add(f"GET {_APP}/endpoint", endpoints.list_endpoints, 200, query=_ORDERED, out=out)
+    add(f"POST {_APP}/endpoint", endpoints.create_endpoint, 201, body=wire.EndpointIn, out=out)
+    add(f"GET {_EP}", endpoints.get_endpoint, 200, out=out)
+    add(f"PUT {_EP}", endpoints.put_endpoint, 200, body=wire.EndpointIn, out=out)
+    add(f"PATCH {_EP}", endpoints.patch_endpoint, 200, body=wire.EndpointPatch, out=out)
+    add(f"DELETE {_EP}", endpoints.delete_endpoint, 204)
+    add(f"GET {_EP}/secret", endpoints.get_secret, 200, out=wire.KeyOut)
+    add(
+        f"POST {_EP}/secret/rotate",
+        endpoints.rotate_secret,
+        200,
+        body=wire.RotateIn,
+        out=wire.KeyOut,
+    )
+    add(f"GET {_EP}/headers", endpoints.get_headers, 200, out=wire.HeadersOut)
+    add(f"PUT {_EP}/headers", endpoints.put_headers, 204, body=wire.HeadersIn)
+    add(f"PATCH {_EP}/headers", endpoints.patch_headers, 204, body=wire.HeadersPatch)
+    add(f"GET {_EP}/stats", endpoints.get_stats, 200, query=("since", "until"), out=wire.StatsOut)
+    add(f"POST {_EP}/recover", endpoints.recover, 202, body=wire.RecoverIn, out=wire.TaskOut)
+    owner = Access.OWNER
+    add(
+        f"POST {_EP}/send-example",
+        endpoints.send_example,
+        200,
+        access=owner,
+        body=wire.ExampleIn,
+        out=wire.MessageOut,
+    )
+    add(f"POST {_EP}/test", endpoints.send_test, 200, body=wire.ExampleIn, out=wire.TestOut)
+
+
+def _add_event_types(table: _Table) -> None:
+    add, out, owner = table.add, wire.EventTypeOut, Access.OWNER
+    one = "/event-type/{event_type}"
+    add(
+        "GET /event-type",
+        event_types.list_event_types,
+        200,
+        access=Access.ANY,
+        query=(*_PAGE, "include_archived", "with_content"),
+        out=out,
+    )
+    add(
+        "POST /event-type",
+        event_types.create_event_type,
+        201,
+        access=owner,
+        body=wire.EventTypeIn,
+        out=out,
+    )
+    add(f"GET {one}", event_types.get_event_type, 200, access=Access.ANY, out=out)
+    add(
+        f"PUT {one}",
+        event_types.put_event_type,
+        200,
+        access=owner,
+        body=wire.EventTypeIn,
+        out=out,
+    )
+    add(
+        f"PATCH {one}",
+        event_types.patch_event_type,
+        200,
+        access=owner,
+        body=wire.EventTypePatch,
+        out=out,
+    )
+    add(f"DELETE {one}", event_types.delete_event_type, 204, access=owner, query=("expunge",))
+
+
+def _add_messages(table: _Table) -> None:
+    add, out, owner = table.add, wire.MessageOut, Access.OWNER
+    add(f"GET {_APP}/msg", messages.list_messages, 200, query=_ABOUT, out=out)
+    add(
+        f"POST {_APP}/msg",
+        messages.create_message,
+        202,
+        access=owner,
+        query=("with_content",),
+        body=wire.MessageIn,
+        out=out,
+        own_idempotency=True,
+    )
+    add(
+        f"POST {_APP}/msg/batch",
+        messages.create_batch,
+        200,
+        access=owner,
+        body=wire.BatchIn,
+        out=wire.BatchOut,
+        max_body=_BATCH_BYTES,
+    )
+    add(f"GET {_MSG}", messages.get_message, 200, query=("with_content",), out=out)
+    add(f"DELETE {_MSG}/content", messages.expunge_message, 204, access=owner)
+
+
+def _add_attempts(table: _Table) -> None:
+    add, out = table.add, wire.AttemptOut
+    by_endpoint = f"{_APP}/attempt/endpoint/{{endpoint}}"
+    add(f"GET {by_endpoint}", attempts.list_by_endpoint, 200, query=_ABOUT_ATTEMPTS, out=out)
+    by_message = f"{_APP}/attempt/msg/{{message}}"
+    more = (*_ABOUT_ATTEMPTS, "endpoint_id")
+    add(f"GET {by_message}", attempts.list_by_message, 200, query=more, out=out)
+    # Two older addresses of the same list.
+    add(f"GET {_MSG}/attempt", attempts.list_by_message, 200, query=more, out=out)
+    add(
+        f"GET {_MSG}/endpoint/{{endpoint}}/attempt",
+        attempts.list_by_message,
+        200,
+        query=_ABOUT_ATTEMPTS,
+        out=out,
+    )
+    add(f"GET {_MSG}/attempt/{{attempt}}", attempts.get_attempt, 200, out=out)
+    add(
+        f"DELETE {_MSG}/attempt/{{attempt}}/content",
+        attempts.expunge_attempt,
+        204,
+        access=Access.OWNER,
+    )
+    add(
+        f"GET {_EP}/msg",
+        attempts.list_attempted_messages,
+        200,
+        query=(*_ABOUT, "status"),
+        out=wire.AttemptedMessageOut,
+    )
+    add(
+        f"GET {_MSG}/endpoint",
+        attempts.list_destinations,
+        200,
+        query=_PAGE,
+        out=wire.DestinationOut,
+    )
+    add(f"POST {_MSG}/endpoint/{{endpoint}}/resend", attempts.resend, 202)
+    add(
+        f"POST {_MSG}/endpoint/{{endpoint}}/cancel",
+        attempts.cancel,
+        200,
+        out=wire.CanceledOut,
+    )
+
+
+def _add_bins(table: _Table) -> None:
+    def add(line: str, handler: Handler, status: int, **more: Any) -> None:
+        table.add(line, handler, status, access=Access.OWNER, **more)
+
+    add("GET /bin", bins.list_bins, 200, query=_ORDERED, out=wire.BinOut)
+    add("POST /bin", bins.create_bin, 201, body=wire.BinIn, out=wire.BinOut)
+    add(f"GET {_BIN}", bins.get_bin, 200, out=wire.BinOut)
+    add(f"DELETE {_BIN}", bins.delete_bin, 204)
+    add(f"PUT {_BIN}/reply", bins.put_reply, 200, body=wire.ReplyIn, out=wire.BinOut)
+    captures = f"{_BIN}/capture"
+    add(f"GET {captures}", bins.list_captures, 200, query=_ORDERED, out=wire.CaptureOut)
+    add(f"DELETE {captures}", bins.clear_bin, 200, out=wire.DeletedOut)
+    add(f"GET {captures}/{{capture}}", bins.get_capture, 200, out=wire.CaptureOut)
+    add(f"DELETE {captures}/{{capture}}", bins.delete_capture, 204)
+    add(f"GET {_BIN}/tail", bins.tail, 200, query=("after",))
+
+
+ROUTES = _table()
+
+NOT_OFFERED = tuple(
+    path.split("/")
+    for path in (
+        "app/*/endpoint/*/replay-missing",
+        "app/*/endpoint/*/bulk-replay",
+        "app/*/endpoint/*/transformation",
+        "app/*/endpoint/*/attempt-stats",
+        "app/*/msg/precheck/active",
+        "app/*/msg/bulk-expunge",
+        "app/*/msg/expunge-all-contents",
+        "app/*/msg/*/attempt/*/headers",
+        "app/*/integration/**",
+        "app/*/poller/**",
+        "app/*/destination/**",
+        "app/*/autoconfig/**",
+        "auth/**",
+        "background-task/**",
+        "stats/**",
+        "event-type/import/openapi",
+        "environment/**",
+        "operational-webhook/**",
+        "connector/**",
+        "stream/**",
+        "admin/**",
+    )
+)
+"""What the format knows and Stafett does not offer (yet): answered as such, not as unknown."""
+
+
+def is_not_offered(segments: list[str]) -> bool:
+    """Whether a path below the prefix is one of those."""
+    return any(_fits(pattern, segments) for pattern in NOT_OFFERED)
+
+
+def _fits(pattern: Sequence[str], segments: Sequence[str]) -> bool:
+    if pattern[-1] == "**":
+        pattern = pattern[:-1]
+        segments = segments[: len(pattern)]
+    return len(pattern) == len(segments) and all(
+        wanted in {"*", given} for wanted, given in zip(pattern, segments, strict=True)
+    )
+
+
+class Tree:
+    """Finds the route of a path: segments that are spelled out come before those that vary."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self._root = _Node()
+        for route in routes:
+            node = self._root
+            for segment in route.path.strip("/").split("/"):
+                node = node.child(segment)
+            node.routes[route.method] = route
+
+    def find(self, segments: list[str]) -> tuple[dict[str, Route], list[str]] | None:
+        """The path's routes by method, and the values of its variable segments in order."""
+        return self._root.find(segments, 0)
+
+
+class _Node:
+    __slots__ = ("children", "routes", "variable")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.variable: _Node | None = None
+        self.routes: dict[str, Route] = {}
+
+    def child(self, segment: str) -> _Node:
+        if not segment.startswith("{"):
+            return self.children.setdefault(segment, _Node())
+        if self.variable is None:
+            self.variable = _Node()
+        return self.variable
+
+    def find(self, segments: list[str], at: int) -> tuple[dict[str, Route], list[str]] | None:
+        if at == len(segments):
+            return (self.routes, []) if self.routes else None
+        known = self.children.get(segments[at])
+        if known is not None:
+            found = known.find(segments, at + 1)
+            if found is not None:
+                return found
+        if self.variable is None or not segments[at]:
+            return None
+        found = self.variable.find(segments, at + 1)
+        if found is not None:
+            found[1].insert(0, segments[at])
+        return found
