@@ -42,7 +42,7 @@ def webhook_to(server: ends.Server, port: int, **more: object) -> str:
 
 def delivered(server: ends.Server) -> float:
     """Attempts recorded as succeeded."""
-    return server.metric("stafett_attempts_succeeded_total")
+    return server.metric("stafett_attempts_total", "succeeded")
 
 
 def throughput(seconds: float, connections: int) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+COMMAND = [sys.executable, "-m", "stafett"]
 TOKEN = "benchmark-owner-token-0123456789abcdef"
 PAYLOAD: dict[str, Any] = {
     "payment_id": "4711",
@@ -80,12 +81,12 @@ class Server:
             text = reply.read()
         return json.loads(text) if text else None
 
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+    def metric(self, name: str, label: str = "") -> float:
+        """The sum of a metric over its labels, or over those that hold `label`."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=60) as reply:
             text = reply.read().decode()
-        found = re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+-]+)$", text, re.MULTILINE)
-        return sum(map(float, found))
+        found = re.findall(rf"^{name}({{[^}}]*}})? ([0-9.e+-]+)$", text, re.MULTILINE)
+        return sum(float(value) for labels, value in found if label in labels)
 
     def resident_mb(self) -> float:
         """Resident memory of the process."""
@@ -105,7 +106,7 @@ def server(**environment: str) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="stafett-bench-"))
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stafett", "serve", "--port", str(port), "--data", str(folder)],
+        [*COMMAND, "serve", "--port", str(port), "--data", str(folder)],
         env=os.environ
         | {"STAFETT_BOOTSTRAP_TOKEN": TOKEN, "STAFETT_ALLOW_NETWORKS": "127.0.0.0/8"}
         | environment,
@@ -192,8 +193,8 @@ wrk.headers['authorization'] = 'Bearer {token}'
 wrk.headers['content-type'] = 'application/json'
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('RESULT {{"requests": %d, "seconds": %f, "errors": %d, "p50_ms": %f, "p99_ms": %f}}',
-    summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+  io.write(string.format('RESULT {{"requests": %d, "seconds": %f, "errors": %d, ' ..
+    '"p50_ms": %f, "p99_ms": %f}}', summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """

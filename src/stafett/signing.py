@@ -73,7 +73,7 @@ def signer(secret: str) -> Signer:
 
 def signed_text(message_id: str, timestamp: int, body: bytes) -> bytes:
     """The bytes that a signature covers."""
-    return b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return b"%b.%d.%b" % (message_id.encode(errors="surrogatepass"), timestamp, body)
 
 
 def sign(

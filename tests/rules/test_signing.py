@@ -140,6 +140,7 @@ def test_verifies_either_family_and_version(family: str, secret: str) -> None:
         ({"timestamp": "9" * 5000}, "whole number"),
         ({"timestamp": str(STAMP - 300)}, "no signature matches"),
         ({"id": "msg_2"}, "no signature matches"),
+        ({"id": "msg_\udce6"}, "no signature matches"),
         ({"signature": "v1,æ v1a,æ v1a,AAAA v1"}, "no signature matches"),
         ({"signature": ""}, "no signature matches"),
     ],

@@ -11,6 +11,7 @@ import trustme
 
 from sender.conftest import MakeSender
 from sender.receiver import Behaviour, Visit, a_request, answering, receiving
+from stafett.drivers.sender import Limits
 from stafett.drivers.sender.dialling import default_tls
 from stafett.model import FailureCause
 
@@ -163,3 +164,20 @@ def test_the_default_is_strict() -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+async def test_cancelling_at_any_moment_of_opening_leaves_nothing_behind(
+    make_sender: MakeSender, authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    async with receiving(tls=serving(authority.issue_cert("good.test"))) as receiver:
+        sender = make_sender(
+            names=NAMES, tls_context=trusting, limits=Limits(max_connections=1, idle_seconds=0)
+        )
+        request = a_request(receiver.url(host="good.test"))
+        for patience in range(40):
+            attempt = asyncio.ensure_future(sender.send(request))
+            for _ in range(patience):
+                await asyncio.sleep(0)
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+        assert (await sender.send(request)).succeeded

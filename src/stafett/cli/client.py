@@ -25,6 +25,8 @@ FOUND_IN: Final = "server.json"
 """The file in the data folder in which a server says where it is."""
 _TIMEOUT_SECONDS: Final = 120.0
 """Longer than any attempt may take by default: `webhook test` waits for the verdict."""
+_SILENCE_SECONDS: Final = 40.0
+"""A stream that sends not even its heartbeat (every 15 s) for so long is dead."""
 
 
 class Failure(click.ClickException):
@@ -130,8 +132,16 @@ def path_of(*parts: str) -> str:
 class Client:
     """One server. Each call is a request of its own; nothing is kept open."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, data: Path | None = None) -> None:
         self.server = server
+        self._data = data
+
+    def find_again(self) -> None:
+        """Look anew where the server is: one that was started again has another token.
+
+        Errors: Failure.
+        """
+        self.server = find(self._data)
 
     def get(self, path: str, **query: str | int | bool | None) -> Answer:
         """Errors: Failure; NotThere for 404."""
@@ -182,7 +192,7 @@ class Client:
 
     def lines(self, path: str, *, last_event_id: str | None) -> Iterator[str]:
         """The lines of a server-sent event stream, as they come. Errors: Failure; OSError."""
-        connection = self._connection()
+        connection = self._connection(_SILENCE_SECONDS)
         headers = {"accept": "text/event-stream"}
         if last_event_id is not None:
             headers["last-event-id"] = last_event_id
@@ -213,12 +223,12 @@ class Client:
         connection.request(method, prefix + path, body=body, headers=sent)
         return connection.getresponse()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, timeout: float = _TIMEOUT_SECONDS) -> http.client.HTTPConnection:
         parts = urlsplit(self.server.url)
         host = parts.hostname or ""
         if parts.scheme == "https":
-            return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT_SECONDS)
-        return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT_SECONDS)
+            return http.client.HTTPSConnection(host, parts.port, timeout=timeout)
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout)
 
     def _unreachable(self, error: Exception) -> Failure:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -32,7 +32,7 @@ def talks(verb: Verb) -> Verb:
     )
     @functools.wraps(verb)
     def with_client(*, data: Path | None, **given: Any) -> Any:
-        return verb(client.Client(client.find(data)), **given)
+        return verb(client.Client(client.find(data), data=data), **given)
 
     return with_client
 
@@ -60,3 +60,22 @@ def more(page: dict[str, Json]) -> None:
     """Say how to go on where a page was not the last."""
     if not page["done"]:
         printing.line(f"There are more: --after {printing.safe(page['iterator'])}")
+
+
+def confirmed(verb: Verb) -> Verb:
+    """Takes `--yes` (`yes`)."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(verb)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is gone for good; no is exit code 1."""
+    if not yes:
+        click.confirm(printing.safe(question), abort=True, err=True)
+
+
+def done(answer: client.Answer, text: str, *, as_json: bool) -> None:
+    """Say that it is done; as JSON, what the server answered, which may be nothing."""
+    if as_json:
+        printing.raw_json(answer.body)
+    else:
+        printing.line(printing.safe(text))

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
     @override
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -154,8 +154,8 @@ def _not_bound(host: str, port: int, error: OSError) -> client.Failure:
 
 def address_of(listener: socket.socket) -> str:
     """The URL under which this machine reaches it."""
-    host, port = listener.getsockname()[:2]
-    host = _WILDCARDS.get(host, host)
+    bound, port = listener.getsockname()[:2]
+    host = _WILDCARDS.get(bound, str(bound))
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -224,9 +224,11 @@ class _Serving:
 
     async def run(self) -> int:
         self._loop = asyncio.get_running_loop()
+        # Before anything else; and they stay, as a second signal may come during the last writes.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
         async with self._stafett:
-            with self._signals():
-                await self._serve()
+            await self._serve()
             broken = self._stafett.broken
         if broken is not None:
             raise broken
@@ -279,7 +281,7 @@ class _Serving:
                     await self._stafett.stopping.wait()
         interrupted = self._stafett.stopping.is_set()
         self._end()
-        with contextlib.suppress(*((client.Failure,) if interrupted else ())):
+        with contextlib.suppress(*((client.Failure, errors.StafettError) if interrupted else ())):
             await told
 
     async def _tell(self, running: Running) -> None:
@@ -290,19 +292,8 @@ class _Serving:
         self._stafett.stopping.set()
         self._server.should_exit = True
 
-    # --- signals ------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first signal ends in good order, the second at once.
-
-        The handlers stay until the process ends: the second may come during the last writes.
-        """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-        yield
-
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first signal ends in good order, the second at once."""
         if self._signalled or self._loop is None:
             self._found.unlink(missing_ok=True)
             os._exit(130)

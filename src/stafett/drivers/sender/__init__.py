@@ -151,11 +151,15 @@ class HttpSender:
         )
         try:
             await self._dialler.dial(target, connection)
-        finally:
-            if not connection.made:
-                self._places.release()
-            elif not connection.gone:
-                self._standing.add(connection)
+        except BaseException:
+            # Given up in the middle, a loop may call `connection_lost` or not: never counted there.
+            connection.abort()
+            self._places.release()
+            raise
+        if connection.gone:
+            self._places.release()
+        else:
+            self._standing.add(connection)
         if self._closed:
             connection.abort()
             raise _closed()
@@ -179,8 +183,10 @@ class HttpSender:
             connection.abort()
 
     def _lost(self, connection: Connection) -> None:
-        self._places.release()
+        if connection not in self._standing:
+            return
         self._standing.discard(connection)
+        self._places.release()
         if not self._standing:
             self._all_gone.set()
 

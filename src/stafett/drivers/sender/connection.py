@@ -52,13 +52,13 @@ class Connection(asyncio.Protocol):
         on_lost: Callable[[Connection], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`on_lost` is called once, when a connection that was made is gone."""
+        """`on_lost` is called when the connection is gone."""
         self.key = key
         self.loop = loop
         self.alive = False
         """Stands, and nothing odd was seen."""
         self.gone = False
-        """Stood once, and was lost."""
+        """Was lost."""
         self.born_at = loop.time()
         self.idle_since = 0.0
         self.reply = ReplyReader(max_body=max_body)
@@ -100,11 +100,6 @@ class Connection(asyncio.Protocol):
         self.alive = False
         if self._transport is not None:
             self._transport.abort()
-
-    @property
-    def made(self) -> bool:
-        """Whether it ever stood; `on_lost` follows if so."""
-        return self._transport is not None
 
     @property
     def reusable(self) -> bool:
@@ -152,9 +147,8 @@ class Connection(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended(clean=exc is None)
-        if self.made:
-            self.gone = True
-            self._on_lost(self)
+        self.gone = True
+        self._on_lost(self)
 
     def _settle(self, waiter: asyncio.Future[None]) -> None:
         self._waiter = None
