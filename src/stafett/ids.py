@@ -8,6 +8,7 @@ format prescribes: prefix and exactly 27 characters.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NewType
@@ -37,6 +38,7 @@ _EPOCH = datetime(2014, 5, 13, 16, 53, 20, tzinfo=UTC)
 _STEP = timedelta(milliseconds=4)
 _DIGITS = 27
 _RANDOM_BYTES = 15
+_PAGE = 4_096
 _RANDOM_BITS = _RANDOM_BYTES * 8
 _BASE9 = 62**9
 _BASE18 = 62**18
@@ -89,13 +91,44 @@ def is_id(prefix: str, text: str) -> bool:
     return text.startswith(prefix) and len(text) == len(prefix) + _DIGITS
 
 
+class Pool:
+    """Random bytes of the system, fetched by the page.
+
+    A system call for every id costs more than the id, and hands the interpreter lock away. A forked
+    child starts with an empty pool, so that two processes never share one.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_page")
+
+    def __init__(self) -> None:
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            alive = weakref.WeakMethod(self._forget)
+            os.register_at_fork(after_in_child=lambda: (alive() or _nothing)())
+
+    def take(self, size: int) -> bytes:
+        """`size` random bytes, at most a page; no byte is given twice."""
+        end = self._at + size
+        if end > len(self._page):
+            self._page, end = os.urandom(_PAGE), size
+        self._at = end
+        return self._page[end - size : end]
+
+    def _forget(self) -> None:
+        self._page, self._at = b"", 0
+
+
+def _nothing() -> None:
+    """In place of a pool that is gone."""
+
+
 class Ids:
     """Makes new ids; chance comes in as `entropy` (bytes wanted -> bytes)."""
 
     __slots__ = ("_entropy",)
 
-    def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
-        self._entropy = entropy
+    def __init__(self, entropy: Callable[[int], bytes] | None = None) -> None:
+        self._entropy = entropy or Pool().take
 
     def new(self, prefix: str, now: datetime) -> str:
         """A fresh id with `prefix`."""

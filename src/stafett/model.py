@@ -1,5 +1,7 @@
 """The nouns: frozen values that every floor shares.
 
+Those made for every event are msgspec structs, which cost a fifth of a frozen dataclass to make.
+
 No behaviour beyond what a value knows of itself.
 
 Times end in `_at` and are aware UTC datetimes; durations are timedeltas.
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypedDict, TypeVar
 
+import msgspec
 from typing_extensions import override
 
 from stafett.ids import (
@@ -231,8 +234,7 @@ class EventTypeChanges(TypedDict, total=False):
 # --- what happened ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The accepted, immutable fact. `payload` is None when not asked for, or gone."""
 
     id: MessageId
@@ -291,8 +293,7 @@ class Delivery:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueDelivery:
+class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """One claimed piece of work: everything an attempt needs but the endpoint's settings."""
 
     id: DeliveryId
@@ -326,8 +327,7 @@ class FailureCause(enum.StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one attempt before it is stored. A status code, or a cause, or both."""
 
     status_code: int | None = None
@@ -348,8 +348,7 @@ class Outcome:
         return self.cause is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly one HTTP request, as recorded."""
 
     id: AttemptId

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from stafett import settings
 from stafett.model import (
     DeliveryState,
@@ -36,8 +38,7 @@ class RetrySchedule:
 DEFAULT: Final = RetrySchedule(settings.DEFAULT_WAITS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule says about one attempt."""
 
     state: DeliveryState

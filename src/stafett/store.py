@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from stafett.ids import (
     AppId,
     AttemptId,
@@ -55,16 +57,14 @@ from stafett.model import (
 # --- the hot path -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Whom claimed work belongs to, and for how long."""
 
     id: ClaimId
     lease_until: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery as it is born: claimed, or due at `due_at`."""
 
     id: DeliveryId
@@ -73,8 +73,7 @@ class NewDelivery:
     claim: Claim | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idempotency:
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's promise that equal keys mean the same request."""
 
     key: bytes
@@ -82,8 +81,7 @@ class Idempotency:
     body_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message with the deliveries it is owed, to be stored in one transaction."""
 
     message: Message
@@ -104,16 +102,14 @@ class AddStatus(enum.Enum):
     """A message of the application has this uid already; nothing was stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddResult:
+class AddResult(msgspec.Struct, frozen=True):
     """The answer for one message of a batch."""
 
     status: AddStatus
     message_id: MessageId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One finished attempt, what the retry rule made of it, and under which claim."""
 
     attempt: Attempt

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 import making
@@ -210,7 +211,7 @@ async def test_an_expunged_payload_is_gone_and_the_message_stays(
     message = making.a_message(application.id)
     await store.add_messages([NewMessage(message=message, deliveries=())], now=NOW)
     await store.expunge_payload(application.id, message.id)
-    assert await store.get_message(application.id, message.id, with_payload=True) == replace(
+    assert await store.get_message(application.id, message.id, with_payload=True) == msgspec.structs.replace(
         message, payload=None, payload_gone=True
     )
 

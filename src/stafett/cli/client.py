@@ -109,7 +109,7 @@ def read_found(data: Path) -> Mapping[str, Any]:
         found = json.loads(path.read_bytes())
         if not all(isinstance(found[name], str) for name in ("url", "token")):
             raise TypeError("not a text")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         message = (
             f"no server is running on the data folder {data}; start one with `stafett serve`,"
             " name its folder (--data or STAFETT_DATA), or set STAFETT_URL and STAFETT_TOKEN"
@@ -280,7 +280,8 @@ def resolve(client: Client, path: str, ref: str, *, kind: str) -> dict[str, Json
     for each in client.every(path):
         if ref in {each["id"], each.get("uid")}:
             return each
-        if str(each.get("name", "")).casefold() == ref.casefold():
+        live = each.get("revokedAt") is None
+        if live and str(each.get("name", "")).casefold() == ref.casefold():
             named.append(each)
     if not named:
         message = f"there is no {kind} with the id, uid or name {ref!r}"

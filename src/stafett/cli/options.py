@@ -21,9 +21,9 @@ DEFAULT_APP: Final = "default"
 
 
 def talks(verb: Verb) -> Verb:
-    """Hands the verb a `Client`, and takes `--json` (`as_json`) and `--data`."""
+    """Hands the verb a `Client`, and takes `--json` (`as_json`) and `--data` (the folder)."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON as it came.")
+    @_json
     @click.option(
         "--data",
         type=click.Path(path_type=Path),
@@ -35,6 +35,23 @@ def talks(verb: Verb) -> Verb:
         return verb(client.Client(client.find(data), data=data), **given)
 
     return with_client
+
+
+def talks_without_data(verb: Verb) -> Verb:
+    """Like `talks`, for `emit`, whose `--data` is the event's: the folder is STAFETT_DATA."""
+
+    @_json
+    @functools.wraps(verb)
+    def with_client(**given: Any) -> Any:
+        return verb(client.Client(client.find()), **given)
+
+    return with_client
+
+
+def _json(verb: Verb) -> Verb:
+    return click.option("--json", "as_json", is_flag=True, help="Print the API's JSON as it came.")(
+        verb
+    )
 
 
 def of_app(verb: Verb) -> Verb:

@@ -292,13 +292,19 @@ class _Serving:
         self._stafett.stopping.set()
         self._server.should_exit = True
 
+    def _end_in_order(self) -> None:
+        printing.line(
+            "Stopping: what is under way ends first; a second signal ends at once", err=True
+        )
+        self._end()
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """The first signal ends in good order, the second at once."""
         if self._signalled or self._loop is None:
             self._found.unlink(missing_ok=True)
             os._exit(130)
         self._signalled = True
-        self._loop.call_soon_threadsafe(self._end)
+        self._loop.call_soon_threadsafe(self._end_in_order)
 
 
 def write_found(path: Path, running: Running) -> None:

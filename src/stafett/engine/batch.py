@@ -32,6 +32,7 @@ class Batcher(Generic[T, R]):
         self._max_waiting = max_waiting
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def submit(self, item: T) -> asyncio.Future[R]:
         """The result of `item`, once its batch is flushed; what `flush` raises, every item gets.
@@ -41,7 +42,8 @@ class Batcher(Generic[T, R]):
         if len(self._waiting) >= self._max_waiting:
             message = "too much waits to be written; try again shortly"
             raise errors.Unavailable(message)
-        loop = asyncio.get_running_loop()
+        # Kept, as asking for it is a system call on Python 3.11.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if self._task is None:

@@ -87,6 +87,7 @@ class Dispatch:
         """The last scan took all there was room for, so there may be more."""
         self._watchers: dict[DeliveryId, asyncio.Future[Attempt]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._own_loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._halt = asyncio.Event()
         self._waits_until: datetime | None = None
@@ -196,9 +197,15 @@ class Dispatch:
     def _pump(self) -> None:
         for lane in (self._tests, self._first, self._again):
             while (due := lane.take()) is not None:
-                task = asyncio.get_running_loop().create_task(self._handle(lane, due))
+                task = self._loop().create_task(self._handle(lane, due))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Kept, as asking for it is a system call on Python 3.11."""
+        if self._own_loop is None:
+            self._own_loop = asyncio.get_running_loop()
+        return self._own_loop
 
     async def _handle(self, lane: Lane, due: DueDelivery) -> None:
         record = None

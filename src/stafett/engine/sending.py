@@ -5,16 +5,16 @@ A sender judges the address, never the reply's meaning for the delivery: that is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
+
+import msgspec
 
 from stafett.egress import Target
 from stafett.model import Headers, Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One POST, ready to go: the body is sent byte for byte."""
 
     target: Target

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,8 +31,7 @@ DEFAULT_APP: Final = "default"
 _PLAIN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a message. `payload` is sent byte for byte as it stands here."""
 
     event_type: str

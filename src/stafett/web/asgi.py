@@ -111,10 +111,9 @@ class _App:
                 raise _unknown(path)
 
     async def _api(self, path: str, scope: Scope, receive: Receive) -> Reply | Stream:
-        segments = path[len(_API) :].rstrip("/").split("/")
-        found = self._tree.find(segments)
+        found = self._tree.find(path[len(_API) :])
         if found is None:
-            if is_not_offered(segments):
+            if is_not_offered(path[len(_API) :].rstrip("/").split("/")):
                 message = f"{path} is part of the format, but Stafett does not offer it (yet)"
                 raise errors.NotImplementedHere(message)
             raise _unknown(path)

@@ -57,6 +57,7 @@ class Call:
         self.scope = scope
         self.body = body
         self.params = params
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.token: Token | None = None
         self.app = params.get("app", "")
 
@@ -127,9 +128,9 @@ class Call:
             raise errors.BadRequest(message) from None
 
     def header(self, name: bytes) -> str | None:
-        """The first value of a header, by lower-case name."""
-        headers: RawHeaders = self.scope["headers"]
-        return next((value.decode("latin-1") for each, value in headers if each == name), None)
+        """The last value of a header, by lower-case name."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     @property
     def base_url(self) -> str:

@@ -347,20 +347,34 @@ def _fits(pattern: Sequence[str], segments: Sequence[str]) -> bool:
     )
 
 
+_MAX_REMEMBERED = 4_096
+
+
 class Tree:
     """Finds the route of a path: segments that are spelled out come before those that vary."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self._root = _Node()
+        self._found: dict[str, tuple[dict[str, Route], list[str]]] = {}
         for route in routes:
             node = self._root
             for segment in route.path.strip("/").split("/"):
                 node = node.child(segment)
             node.routes[route.method] = route
 
-    def find(self, segments: list[str]) -> tuple[dict[str, Route], list[str]] | None:
-        """The path's routes by method, and the values of its variable segments in order."""
-        return self._root.find(segments, 0)
+    def find(self, path: str) -> tuple[dict[str, Route], list[str]] | None:
+        """The routes of a path below the prefix by method, and its variable segments in order.
+
+        Paths asked for before are remembered, a few thousand of them.
+        """
+        found = self._found.get(path)
+        if found is None:
+            found = self._root.find(path.rstrip("/").split("/"), 0)
+            if found is not None:
+                if len(self._found) >= _MAX_REMEMBERED:
+                    self._found.clear()
+                self._found[path] = found
+        return found
 
 
 class _Node:

@@ -17,15 +17,13 @@ from stafett.model import DeliveryState, Message
 from stafett.store import AddResult, AddStatus, Idempotency, NewMessage
 
 _MESSAGE = (
-    "INSERT INTO messages (app_id, id, uid, event_type, channels, tags, test, problems,"
-    " endpoint_count, deliver_at, created_at, payload_expires_at, payload_gone) {rows}"
+    "app_id, id, uid, event_type, channels, tags, test, problems, endpoint_count, deliver_at,"
+    " created_at, payload_expires_at, payload_gone"
 )
-_PAYLOAD = "INSERT INTO payloads (message_id, body) {rows}"
 _DELIVERY = (
-    "INSERT INTO deliveries (id, message_id, app_id, endpoint_id, state, manual, test,"
-    " attempt_count, failure_count, due_at, claim_id, created_at, updated_at) {rows}"
+    "id, message_id, app_id, endpoint_id, state, manual, test, attempt_count, failure_count,"
+    " due_at, claim_id, created_at, updated_at"
 )
-_KEY = "INSERT INTO idempotency_keys (key, body_hash, message_id, created_at) {rows}"
 _KNOWN_KEYS = (
     "SELECT key, body_hash, message_id, created_at FROM idempotency_keys WHERE key IN ({wanted})"
 )
@@ -139,17 +137,16 @@ def add_messages(
         for item, result in zip(batch, results, strict=True)
         if result.status is AddStatus.ADDED
     ]
-    rows.execute(raw, _MESSAGE, [_message_row(item.message) for item in added])
-    rows.execute(raw, _PAYLOAD, [(item.message.id, item.message.payload) for item in added])
-    rows.execute(raw, _DELIVERY, [row for item in added for row in _delivery_rows(item)])
+    rows.insert(raw, "messages", _MESSAGE, rows=[_message_row(item.message) for item in added])
+    payloads = [(item.message.id, item.message.payload) for item in added]
+    rows.insert(raw, "payloads", "message_id, body", rows=payloads)
+    deliveries = [row for item in added for row in _delivery_rows(item)]
+    rows.insert(raw, "deliveries", _DELIVERY, rows=deliveries)
     made = to_micros(now)
-    rows.execute(
-        raw,
-        _KEY,
-        [
-            (item.idempotency.key, item.idempotency.body_hash, item.message.id, made)
-            for item in added
-            if item.idempotency is not None
-        ],
-    )
+    keys = [
+        (item.idempotency.key, item.idempotency.body_hash, item.message.id, made)
+        for item in added
+        if item.idempotency is not None
+    ]
+    rows.insert(raw, "idempotency_keys", "key, body_hash, message_id, created_at", rows=keys)
     return results

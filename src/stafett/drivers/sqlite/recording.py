@@ -32,9 +32,9 @@ _DELIVERY = (
     " FROM done WHERE deliveries.id = done.id AND deliveries.claim_id = done.claim_id"
 )
 _ATTEMPT = (
-    "INSERT INTO attempts (message_id, id, delivery_id, app_id, endpoint_id, url, manual, test,"
-    " status_code, cause, detail, note, duration_us, request_headers, response_headers,"
-    " response_body, response_truncated, content_gone, created_at) {rows}"
+    "message_id, id, delivery_id, app_id, endpoint_id, url, manual, test, status_code, cause,"
+    " detail, note, duration_us, request_headers, response_headers, response_body,"
+    " response_truncated, content_gone, created_at"
 )
 _HEALTH = (
     "WITH seen(id, counted, cleared, failing, at, code, cause, paused) AS ({rows})"
@@ -79,17 +79,29 @@ class _Seen:
     paused: datetime | None = None
 
 
+class StaleClaims(Exception):
+    """Some record's claim is gone: the unit is undone, and done again with `weed`."""
+
+
 def record_attempts(
     raw: sqlite3.Connection,
     batch: Sequence[AttemptRecord],
     *,
     now: datetime,
     failing_before: datetime,
+    weed: bool,
 ) -> Recorded:
-    """See `stafett.store.Hot.record_attempts`."""
-    again = _succeeded_before(raw, batch)
-    held = _update_deliveries(raw, batch)
-    rows.execute(raw, _ATTEMPT, [_attempt_row(record.attempt) for record in held])
+    """See `stafett.store.Hot.record_attempts`.
+
+    `weed` looks for stale claims first. Hardly ever is one stale, so the caller goes without, and
+    comes again when this raises StaleClaims.
+    """
+    held = _with_live_claims(raw, batch) if weed else batch
+    again = _succeeded_before(raw, held)
+    changed = rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in held])
+    if changed != len(held):
+        raise StaleClaims
+    rows.insert(raw, "attempts", _ATTEMPT, rows=[_attempt_row(record.attempt) for record in held])
     health = _health(held, again)
     rows.execute(raw, _HEALTH, [_health_row(each, seen) for each, seen in health.items()])
     disabled = _disable(raw, held, health, now=now, failing_before=failing_before)
@@ -97,6 +109,14 @@ def record_attempts(
     kept = {record.attempt.id for record in held}
     stale = frozenset(r.attempt.id for r in batch if r.attempt.id not in kept)
     return Recorded(stale=stale, disabled=disabled)
+
+
+def _with_live_claims(
+    raw: sqlite3.Connection, batch: Sequence[AttemptRecord]
+) -> list[AttemptRecord]:
+    wanted = [record.attempt.delivery_id for record in batch]
+    claims = {row[0]: row[1] for row in rows.select(raw, _HELD, wanted)}
+    return [r for r in batch if claims.get(r.attempt.delivery_id) == r.claim_id]
 
 
 def _succeeded_before(raw: sqlite3.Connection, batch: Sequence[AttemptRecord]) -> set[str]:
@@ -107,22 +127,6 @@ def _succeeded_before(raw: sqlite3.Connection, batch: Sequence[AttemptRecord]) -
         if record.attempt.trigger is Trigger.MANUAL and record.attempt.outcome.succeeded
     ]
     return {row[0] for row in rows.select(raw, _SUCCEEDED, resent)}
-
-
-def _update_deliveries(
-    raw: sqlite3.Connection, batch: Sequence[AttemptRecord]
-) -> Sequence[AttemptRecord]:
-    """Writes all, or, where a claim is gone, only those whose claim still holds: the answer."""
-    raw.execute("SAVEPOINT fenced")
-    changed = rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in batch])
-    if changed != len(batch):
-        raw.execute("ROLLBACK TO fenced")
-        wanted = [record.attempt.delivery_id for record in batch]
-        claims = {row[0]: row[1] for row in rows.select(raw, _HELD, wanted)}
-        batch = [r for r in batch if claims.get(r.attempt.delivery_id) == r.claim_id]
-        rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in batch])
-    raw.execute("RELEASE fenced")
-    return batch
 
 
 def _delivery_row(record: AttemptRecord) -> tuple[Any, ...]:

@@ -136,11 +136,15 @@ class SqliteStore(
     async def record_attempts(
         self, batch: Sequence[AttemptRecord], *, now: datetime, failing_before: datetime
     ) -> Recorded:
-        return await self._write(
-            lambda session: recording.record_attempts(
-                session.raw, batch, now=now, failing_before=failing_before
+        def work(session: Session, *, weed: bool) -> Recorded:
+            return recording.record_attempts(
+                session.raw, batch, now=now, failing_before=failing_before, weed=weed
             )
-        )
+
+        try:
+            return await self._write(lambda session: work(session, weed=False))
+        except recording.StaleClaims:
+            return await self._write(lambda session: work(session, weed=True))
 
     async def release(
         self, claims: Mapping[DeliveryId, ClaimId], *, due_at: datetime, now: datetime

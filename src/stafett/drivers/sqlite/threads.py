@@ -115,8 +115,9 @@ class Writer:
                 raise self._broken
             raw.execute("BEGIN IMMEDIATE")
             for unit in units:
-                _run_unit(session, unit)
-            raw.execute("COMMIT")
+                _run_unit(session, unit, alone=len(units) == 1)
+            if raw.in_transaction:
+                raw.execute("COMMIT")
         except (sqlite3.Error, errors.StafettError) as error:
             failure = connections.translate(error) if isinstance(error, sqlite3.Error) else error
             for unit in units:
@@ -142,13 +143,14 @@ class Writer:
             return
 
 
-def _run_unit(session: Session, unit: _Unit) -> None:
+def _run_unit(session: Session, unit: _Unit, *, alone: bool) -> None:
     """A unit that fails leaves no trace; the others go on.
 
     Raises what ended the whole transaction: SQLite rolls all of it back by itself on a full disk.
     """
     raw = session.raw
-    raw.execute("SAVEPOINT unit")
+    if not alone:
+        raw.execute("SAVEPOINT unit")
     try:
         with connections.translated_errors():
             unit.result = unit.work(session)
@@ -159,8 +161,9 @@ def _run_unit(session: Session, unit: _Unit) -> None:
             message = "the database gave up the transaction; nothing was written, try again"
             raise errors.Unavailable(message) from error
         unit.error = error
-        raw.execute("ROLLBACK TO unit")
-    raw.execute("RELEASE unit")
+        raw.execute("ROLLBACK" if alone else "ROLLBACK TO unit")
+    if not alone:
+        raw.execute("RELEASE unit")
 
 
 def _answer(units: list[_Unit]) -> None:

@@ -1,0 +1,214 @@
+"""`stafett bin`: make request bins and watch what they catch.
+
+What a bin caught is a stranger's: it is shown as text, secrets in headers masked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from stafett import egress
+from stafett.cli import client, options, printing
+from stafett.cli.client import Client, path_of
+from stafett.model import Json
+
+_AGAIN_SECONDS: Final = (0.0, 0.25, 1.0, 2.0, 5.0, 10.0)
+"""The waits before connecting again; the last one repeats."""
+_MAX_SHOWN: Final = 4_000
+"""Characters of a body in a terminal; `--json` has all of it."""
+
+
+def find(server: Client, ref: str) -> dict[str, Json]:
+    """A bin by id or name. Errors: Failure."""
+    return client.resolve(server, path_of("bin"), ref, kind="bin")
+
+
+@click.group()
+def bin() -> None:  # noqa: A001 - the verb's name
+    """Make request bins and watch what they catch. REF is an id or a name."""
+
+
+@bin.command()
+@click.argument("name", required=False)
+@options.talks
+def create(server: Client, *, name: str | None, as_json: bool) -> None:
+    """Make a bin: an address that answers 200 and keeps what it is sent."""
+    answer = server.post(path_of("bin"), {} if name is None else {"name": name})
+    if as_json:
+        return printing.raw_json(answer.body)
+    made = answer.json
+    printing.fields(
+        (
+            ("id", made["id"]),
+            ("name", made["name"]),
+            ("url", made["url"]),
+            ("read token", made["readToken"]),
+        )
+    )
+    return printing.line(f"Watch it: stafett bin tail {made['id']}", err=True)
+
+
+@bin.command("list")
+@options.listed
+@options.talks
+def list_bins(server: Client, *, limit: int, after: str | None, as_json: bool) -> None:
+    """List bins, newest first."""
+    answer = server.get(path_of("bin"), limit=limit, iterator=after)
+    if as_json:
+        return printing.raw_json(answer.body)
+    printing.table(
+        ("id", "name", "caught", "url", "created"),
+        (
+            (
+                each["id"],
+                each["name"],
+                each["captureCount"],
+                each["url"],
+                printing.moment(each["createdAt"]),
+            )
+            for each in answer.json["data"]
+        ),
+        empty="There is no bin yet: stafett bin create NAME",
+    )
+    return options.more(answer.json)
+
+
+@bin.command()
+@click.argument("ref")
+@options.confirmed
+@options.talks
+def clear(server: Client, *, ref: str, yes: bool, as_json: bool) -> None:
+    """Delete everything a bin has caught so far."""
+    found = find(server, ref)
+    options.confirm(f"Delete what {found['name']} ({found['id']}) has caught?", yes=yes)
+    answer = server.delete(path_of("bin", found["id"], "capture"))
+    count = answer.json["deleted"]
+    options.done(answer, f"Deleted {count} request{'' if count == 1 else 's'}", as_json=as_json)
+
+
+@bin.command()
+@click.argument("ref")
+@options.confirmed
+@options.talks
+def delete(server: Client, *, ref: str, yes: bool, as_json: bool) -> None:
+    """Delete a bin with everything in it."""
+    found = find(server, ref)
+    options.confirm(f"Delete the bin {found['name']} ({found['id']})?", yes=yes)
+    answer = server.delete(path_of("bin", found["id"]))
+    options.done(answer, f"Deleted {found['id']}", as_json=as_json)
+
+
+# --- tail -------------------------------------------------------------------------------------
+
+
+@bin.command()
+@click.argument("ref")
+@click.option("--all", "from_start", is_flag=True, help="First what it has caught already.")
+@click.option("--count", type=click.IntRange(min=1), help="End after this many requests.")
+@options.talks
+def tail(server: Client, *, ref: str, from_start: bool, count: int | None, as_json: bool) -> None:
+    """Show each request as it is caught; goes on until Ctrl-C.
+
+    A lost connection is made again, and what came meanwhile is shown. With --json each line is
+    one request.
+    """
+    found = find(server, ref)
+    shown = 0
+    try:
+        for capture in follow(server, found, seen="0" if from_start else None):
+            if as_json:
+                printing.line(capture)
+            else:
+                show_capture(json.loads(capture))
+            shown += 1
+            if shown == count:
+                return
+    except KeyboardInterrupt:
+        return
+
+
+def follow(server: Client, found: dict[str, Json], *, seen: str | None) -> Iterator[str]:
+    """The JSON of each capture behind number `seen`, for ever. Errors: Failure."""
+    path = path_of("bin", found["id"], "tail")
+    tries = 0
+    while True:
+        try:
+            for name, value in _events(server.lines(path, last_event_id=seen)):
+                if name == "open":
+                    _say_connected(found, again=tries > 0)
+                    tries = 0
+                elif name == "id":
+                    seen = value
+                else:
+                    yield value
+            lost = "the server ended the stream"
+        except (OSError, client.NoServer) as error:
+            lost = str(error) or type(error).__name__
+        if tries == 0:
+            printing.line(f"Lost the connection ({printing.safe(lost)}); trying again", err=True)
+        time.sleep(_AGAIN_SECONDS[min(tries, len(_AGAIN_SECONDS) - 1)])
+        tries += 1
+        _look_again(server)
+
+
+def _look_again(server: Client) -> None:
+    """A server that was started again has another address or token; one that was not, has not."""
+    try:
+        server.find_again()
+    except client.NoServer:
+        return
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """("open", ""), then ("id", number) behind ("data", JSON): seen only once it was handed on."""
+    number = data = ""
+    for line in lines:
+        if line.startswith(": following"):
+            yield "open", ""
+        elif line.startswith("id:"):
+            number = line[3:].strip()
+        elif line.startswith("data:"):
+            data = line[5:].strip()
+        elif not line and data:
+            yield "data", data
+            yield "id", number
+            number = data = ""
+
+
+def _say_connected(found: dict[str, Json], *, again: bool) -> None:
+    said = "Following again" if again else "Following"
+    printing.line(f"{said} {printing.safe(found['name'])} at {found['url']}", err=True)
+
+
+def show_capture(capture: dict[str, Any]) -> None:
+    """Print one caught request."""
+    size, peer = capture["bodySize"], printing.safe(capture["peer"])
+    printing.line(
+        f"#{capture['number']} {printing.moment(capture['receivedAt'])}"
+        f" {printing.safe(capture['method'])} {printing.safe(capture['target'])}"
+        f" answered {capture['statusCode']}, {size} bytes from {peer}"
+    )
+    if capture["attemptId"] is not None:
+        printing.line(f"  ours: message {capture['messageId']}, attempt {capture['attemptId']}")
+    for name, value in capture["headers"]:
+        shown = "(hidden)" if egress.is_sensitive(name) else printing.safe(value)
+        printing.line(f"  {printing.safe(name)}: {shown}")
+    printing.line(_body(capture) + "\n")
+
+
+def _body(capture: dict[str, Any]) -> str:
+    body: str | None = capture["body"]
+    if body is None:
+        return "  (not text; --json has it in base64)"
+    try:
+        text = printing.pretty(json.loads(body))
+    except (ValueError, RecursionError):
+        text = printing.safe_lines(body)
+    if len(text) <= _MAX_SHOWN:
+        return text
+    return f"{text[:_MAX_SHOWN]}\n  (and {len(text) - _MAX_SHOWN} more characters)"

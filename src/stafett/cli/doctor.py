@@ -1,0 +1,182 @@
+"""`stafett doctor`: looks at this machine, the data folder and the server, and says what to do.
+
+It changes nothing that stays: every finding is one line, OK, WARN or FAIL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+
+from stafett import egress, errors, settings
+from stafett.cli import client, printing
+from stafett.settings import Settings
+
+_OLDEST_PYTHON: Final = (3, 11)
+_OLDEST_SQLITE: Final = (3, 35, 0)
+"""The first with RETURNING, which the store needs."""
+_WAL_RESET: Final = ((3, 7, 0), (3, 51, 2))
+"""First and last release that can damage a WAL file when two connections checkpoint it."""
+_LITTLE_SPACE: Final = 1 << 30
+_NO_SPACE: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at."""
+
+    level: Literal["OK", "WARN", "FAIL"]
+    about: str
+    text: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--data", metavar="DIR", help="The data folder, where it is not the usual one.")
+def doctor(*, data: str | None, as_json: bool) -> None:
+    """Check this machine, the data folder and the server; exit code 1 if anything fails."""
+    chosen = settings.load({"data": data}, os.environ, Path.cwd()).settings
+    findings = list(_findings(chosen, data))
+    if as_json:
+        content = [{"level": f.level, "about": f.about, "text": f.text} for f in findings]
+        printing.line(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        for each in findings:
+            printing.line(f"{each.level:4}  {each.about}: {printing.safe(each.text)}")
+    failed = sum(each.level == "FAIL" for each in findings)
+    if failed:
+        message = f"{failed} of {len(findings)} checks failed"
+        raise client.Failure(message)
+
+
+def _findings(chosen: Settings, data: str | None) -> Iterator[Finding]:
+    yield python(sys.version_info[:3])
+    yield sqlite(sqlite3.sqlite_version_info)
+    yield folder(chosen.data)
+    yield space(chosen.data)
+    server = _server(Path(data) if data is not None else None)
+    yield lock(chosen.data, running=server.level == "OK")
+    yield server
+    yield reach(chosen)
+
+
+# --- what is looked at ------------------------------------------------------------------------
+
+
+def python(version: tuple[int, int, int]) -> Finding:
+    """Whether this Python is new enough."""
+    shown = ".".join(map(str, version))
+    if version[:2] < _OLDEST_PYTHON:
+        return Finding(level="FAIL", about="Python", text=f"{shown}; install 3.11 or newer")
+    return Finding(level="OK", about="Python", text=shown)
+
+
+def sqlite(version: tuple[int, int, int]) -> Finding:
+    """Whether this SQLite will do."""
+    shown = ".".join(map(str, version))
+    if version < _OLDEST_SQLITE:
+        text = f"{shown}; use a Python that brings 3.35 or newer"
+        return Finding(level="FAIL", about="SQLite", text=text)
+    if _WAL_RESET[0] <= version <= _WAL_RESET[1]:
+        shown += (
+            "; releases up to 3.51.2 can damage a file that two connections checkpoint:"
+            " harmless here, only one does. Do not write to the file with other programs"
+        )
+    return Finding(level="OK", about="SQLite", text=shown)
+
+
+def folder(data: Path) -> Finding:
+    """Whether the data folder can be written to, or made."""
+    there = _nearest(data)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        text = f"{data} cannot be written to ({error.strerror}); change its owner or use --data"
+        return Finding(level="FAIL", about="data folder", text=text)
+    made = "can be written to" if there == data else "will be made at the first start"
+    return Finding(level="OK", about="data folder", text=f"{data} {made}")
+
+
+def space(data: Path) -> Finding:
+    """Whether there is room to accept events."""
+    free = shutil.disk_usage(_nearest(data)).free
+    text = f"{free / (1 << 30):.1f} GiB free"
+    if free < _NO_SPACE:
+        return Finding(
+            level="FAIL", about="space", text=f"{text}; no event is accepted: free some, or move it"
+        )
+    if free < _LITTLE_SPACE:
+        return Finding(level="WARN", about="space", text=f"{text}; shorten STAFETT_RETENTION_*")
+    return Finding(level="OK", about="space", text=text)
+
+
+def lock(data: Path, *, running: bool) -> Finding:
+    """Who uses the store."""
+    path = data / "stafett.db.lock"
+    try:
+        held = path.read_text().strip()
+    except OSError:
+        return Finding(level="OK", about="lock", text="no server has used this folder yet")
+    if running:
+        return Finding(level="OK", about="lock", text=f"held by the running server ({held})")
+    if held.isdigit() and _alive(int(held)):
+        text = f"process {held} may hold the store, but does not answer; see what it does"
+        return Finding(level="WARN", about="lock", text=text)
+    return Finding(level="OK", about="lock", text="free")
+
+
+def _server(data: Path | None) -> Finding:
+    try:
+        found = client.find(data)
+        asked = client.Client(found)
+        asked.get("/ready")
+        asked.get(client.path_of("event-type"), limit=1)
+    except client.NoServer as error:
+        return Finding(level="WARN", about="server", text=error.message)
+    except (client.Failure, errors.StafettError) as error:
+        text = str(error) or "it is not ready"
+        return Finding(level="FAIL", about="server", text=text)
+    return Finding(level="OK", about="server", text=f"{found.url} is ready ({found.found})")
+
+
+def reach(chosen: Settings) -> Finding:
+    """What webhooks may reach."""
+    policy = egress.Policy(allow_networks=chosen.allow_networks)
+    allowed = settings.show(chosen.allow_networks)
+    if not egress.vet("127.0.0.1", policy=policy).allowed:
+        more = f" and {allowed}" if allowed else ""
+        text = (
+            f"the public internet{more}; not this machine: for development start the server with"
+            " --allow-network 127.0.0.0/8"
+        )
+        return Finding(level="OK", about="egress", text=text)
+    text = f"the public internet and {allowed}: this machine's own services can be reached"
+    return Finding(level="WARN", about="egress", text=f"{text}; for development only")
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    absolute = path.absolute()
+    there = next((each for each in (absolute, *absolute.parents) if each.exists()), absolute)
+    return path if there == absolute else there
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,192 @@
+"""Starting and ending: what an operator and an init system rely on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+from typing import Any
+
+import pytest
+
+ADD_EVENT = ("event-type", "add", "order.paid", "--description", "Paid.", "--sample", '{"id": 1}')
+
+
+def _terminate(process: subprocess.Popen[str]) -> None:
+    """Signal, and wait until the server says that it has understood."""
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("Stopping")
+
+
+def test_the_file_that_leads_to_the_server_is_the_owners_alone_and_goes_with_it(machine: Any):
+    process = machine.serve()
+    path = machine.data / "server.json"
+    found = json.loads(path.read_text())
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert set(found) == {"url", "token", "pid"}
+    assert found["pid"] == process.pid
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_first_signal_lets_what_is_under_way_end(
+    machine: Any, slow_receiver: Any, number: signal.Signals
+):
+    process = machine.serve()
+    machine.ok(*ADD_EVENT)
+    machine.ok("webhook", "add", "Slow", slow_receiver.url)
+    machine.ok("emit", "order.paid")
+    assert slow_receiver.came.wait(30)
+
+    process.send_signal(number)
+    assert process.stderr.readline().startswith("Stopping")
+    slow_receiver.may_answer.set()
+    process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    machine.serve()
+    attempts = machine.json("attempt", "list", "--webhook", "Slow")["data"]
+    assert [each["responseStatusCode"] for each in attempts] == [204]
+    assert slow_receiver.count == 1
+
+
+def test_a_second_signal_ends_at_once(machine: Any, slow_receiver: Any):
+    process = machine.serve()
+    machine.ok(*ADD_EVENT)
+    machine.ok("webhook", "add", "Slow", slow_receiver.url)
+    machine.ok("emit", "order.paid")
+    assert slow_receiver.came.wait(30)
+
+    _terminate(process)
+    process.send_signal(signal.SIGTERM)
+
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not (machine.data / "server.json").exists()
+
+
+def test_a_signal_ends_those_who_follow_a_bin(machine: Any):
+    process = machine.serve()
+    machine.ok("bin", "create", "b")
+    follower = machine.start("bin", "tail", "b")
+    assert follower.stderr.readline().startswith("Following b at http://")
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+
+    assert process.returncode == 0
+    assert follower.stderr.readline().startswith("Lost the connection")
+
+
+def test_who_follows_a_bin_sees_what_came_after_the_server_was_started_again(machine: Any):
+    process = machine.serve()
+    port = json.loads((machine.data / "server.json").read_text())["url"].rpartition(":")[2]
+    machine.ok(*ADD_EVENT)
+    url = machine.json("bin", "create", "b")["url"]
+    machine.ok("webhook", "add", "To bin", url)
+    follower = machine.start("bin", "tail", "b", "--count", "2", "--json")
+    assert follower.stderr.readline().startswith("Following b")
+    machine.ok("emit", "order.paid", "--data", '{"n": 1}', "--wait")
+    assert json.loads(follower.stdout.readline())["body"] == '{"n": 1}'
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    machine.serve("--port", port)
+    machine.ok("emit", "order.paid", "--data", '{"n": 2}', "--wait")
+
+    assert json.loads(follower.stdout.readline())["body"] == '{"n": 2}'
+    assert follower.wait(30) == 0
+
+
+def test_a_second_server_on_the_same_folder_is_refused_and_the_first_goes_on(machine: Any):
+    first = machine.serve()
+
+    second = machine.run("serve", "--port", "0")
+
+    assert second.returncode == 1
+    assert f"process {first.pid}" in second.stderr
+    assert "--data" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    assert "There is no webhook yet" in machine.ok("webhook", "list")
+
+
+def test_a_port_in_use_is_said_so(machine: Any):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = machine.run("serve", "--port", port)
+
+    assert done.returncode == 1
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+    assert not machine.data.exists()
+
+
+def test_after_a_kill_the_next_start_revokes_the_token_left_behind(machine: Any):
+    killed = machine.serve()
+    killed.kill()
+    killed.communicate(timeout=30)
+    left = machine.run("webhook", "list")
+    machine.serve()
+
+    tokens = machine.json("token", "list")["data"]
+
+    assert left.returncode == 4
+    assert [each["name"] for each in tokens] == ["local command line"] * 2
+    assert sum("revokedAt" not in each for each in tokens) == 1
+
+
+def test_a_store_of_a_newer_release_is_refused(machine: Any):
+    process = machine.serve()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    with sqlite3.connect(machine.data / "stafett.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'r9999'")
+    connection.close()
+
+    done = machine.run("serve", "--port", "0")
+
+    assert done.returncode == 1
+    assert "newer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "said"),
+    [
+        (("serve",), {"STAFETT_PROT": "1"}, "did you mean STAFETT_PORT?"),
+        (("serve", "--port", "many"), {}, "must be a port number"),
+        (("serve", "--allow-network", "here"), {}, "is not a network"),
+        (("config",), {"STAFETT_RETRY_SCHEDULE": "soon"}, "STAFETT_RETRY_SCHEDULE"),
+        (("serve",), {"STAFETT_DATABASE_URL": "mysql://x"}, "sqlite:///PATH"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(
+    machine: Any, words: tuple[str, ...], env: dict[str, str], said: str
+):
+    done = machine.run(*words, env=env)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_log_can_be_json(machine: Any, slow_receiver: Any):
+    process = machine.serve(env={"STAFETT_LOG_FORMAT": "json", "STAFETT_RETRY_SCHEDULE": ""})
+    machine.ok(*ADD_EVENT)
+    slow_receiver.close()
+    machine.ok("webhook", "add", "Closed", slow_receiver.url)
+
+    assert machine.run("emit", "order.paid", "--wait").returncode == 5
+
+    process.send_signal(signal.SIGTERM)
+    lines = [json.loads(line) for line in process.communicate(timeout=30)[1].splitlines()[:-1]]
+    recorded = [each for each in lines if "event=attempt.recorded" in each["message"]]
+    assert len(recorded) == 1
+    assert "cause=refused" in recorded[0]["message"]
+    assert recorded[0]["level"] == "info"

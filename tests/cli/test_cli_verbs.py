@@ -1,0 +1,349 @@
+"""Every verb once, as typed in a shell, against one real server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+SAMPLE = '{"payment_id": "31", "total": 100.5}'
+SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
+QUIET = ("--event", "quiet")
+"""A webhook that is there to be looked at wants only what no test sends."""
+
+
+@pytest.fixture(scope="module")
+def shop(served: Any) -> Any:
+    """A machine with an event, and a webhook that posts it into a bin."""
+    served.ok(
+        *("event-type", "add", "shop.paid", "--description", "An order was paid. More."),
+        *("--label", "Order paid", "--group", "Shop", "--sample", SAMPLE, "--schema", SCHEMA),
+    )
+    url = served.json("bin", "create", "shop bin")["url"]
+    served.ok("webhook", "add", "Shop hook", url, "--event", "shop.paid")
+    return served
+
+
+def _emitted(machine: Any, *words: str) -> dict[str, Any]:
+    return machine.json("emit", "shop.paid", *words)
+
+
+# --- event types ------------------------------------------------------------------------------
+
+
+def test_an_added_event_is_listed_shown_and_archived(served: Any):
+    served.ok("event-type", "add", "site.moved", "--description", "A site moved.")
+
+    shown = served.ok("event-type", "show", "site.moved")
+    archived = served.ok("event-type", "archive", "site.moved")
+
+    assert "A site moved." in shown
+    assert archived == "Archived site.moved\n"
+    assert "site.moved" not in served.ok("event-type", "list")
+    assert "site.moved (archived)" in served.ok("event-type", "list", "--archived")
+
+
+def test_the_list_of_events_has_label_group_and_first_sentence(shop: Any):
+    line = next(each for each in shop.ok("event-type", "list").splitlines() if "shop.paid" in each)
+
+    assert line.endswith("  An order was paid")
+    assert "Order paid" in line
+    assert "Shop" in line
+
+
+def test_an_event_that_exists_is_replaced_only_on_demand(shop: Any):
+    words = ("event-type", "add", "twice", "--description", "Once.")
+    shop.ok(*words)
+
+    again = shop.run(*words)
+    replaced = shop.json(*words[:3], "--description", "Twice.", "--replace")
+
+    assert again.returncode == 1
+    assert "twice" in again.stderr
+    assert replaced["description"] == "Twice."
+
+
+# --- webhooks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["id", "uid", "name"])
+def test_a_webhook_is_found_by_id_uid_or_name(served: Any, by: str):
+    made = served.json(
+        *("webhook", "add", f"By {by}", "https://example.com/x", *QUIET, "--uid", f"our-{by}")
+    )
+
+    shown = served.json("webhook", "show", made[by])
+
+    assert shown["id"] == made["id"]
+
+
+def test_a_name_that_two_webhooks_have_is_not_guessed(served: Any):
+    ids = {
+        served.json("webhook", "add", "Twin", f"https://example.com/{n}", *QUIET)["id"]
+        for n in (1, 2)
+    }
+
+    done = served.run("webhook", "show", "twin")
+
+    assert done.returncode == 1
+    assert all(each in done.stderr for each in ids)
+
+
+def test_a_webhook_is_switched_and_deleted(served: Any):
+    served.ok("webhook", "add", "Switch", "https://example.com/", *QUIET, "--header", "X-Shop: 7")
+
+    off = served.json("webhook", "disable", "Switch")
+    on = served.json("webhook", "enable", "Switch")
+    kept = served.run("webhook", "delete", "Switch", typed="n\n")
+    gone = served.ok("webhook", "delete", "Switch", typed="y\n")
+
+    assert (off["disabled"], on["disabled"]) == (True, False)
+    assert kept.returncode == 1
+    assert gone == f"Deleted {on['id']}\n"
+    assert served.run("webhook", "show", "Switch").returncode == 1
+
+
+def test_its_secret_is_printed_alone(shop: Any):
+    assert shop.ok("webhook", "show", "Shop hook", "--secret").startswith("whsec_")
+    assert "whsec_" not in shop.ok("webhook", "show", "Shop hook")
+
+
+def test_a_test_event_gets_its_verdict_and_is_not_counted(shop: Any):
+    before = shop.json("webhook", "show", "Shop hook")["eventCount"]
+
+    said = shop.ok("webhook", "test", "Shop hook")
+
+    assert said.startswith("Test event sent: 200 in ")
+    assert shop.json("webhook", "show", "Shop hook")["eventCount"] == before
+
+
+def test_a_test_event_that_fails_names_the_cause_and_is_exit_code_5(shop: Any, slow_receiver: Any):
+    slow_receiver.close()
+    shop.ok("webhook", "add", "Closed", slow_receiver.url, "--event", "shop.paid", "--disabled")
+
+    done = shop.run("webhook", "test", "Closed")
+
+    assert done.returncode == 5
+    assert "refused" in done.stdout + done.stderr
+    shop.ok("webhook", "delete", "Closed", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("ftp://example.com", "http"), ("https://exa mple.com", "url: ")]
+)
+def test_a_wrong_url_is_refused_with_its_field(served: Any, url: str, said: str):
+    done = served.run("webhook", "add", "Wrong", url)
+
+    assert done.returncode == 1
+    assert "url" in done.stderr
+    assert said in done.stderr
+
+
+# --- emitting ---------------------------------------------------------------------------------
+
+
+def test_an_event_carries_its_sample_and_arrives(shop: Any):
+    said = shop.ok("emit", "shop.paid", "--wait")
+    first, _, verdict = said.splitlines()
+    message = shop.json("message", "show", first.split()[0])
+
+    assert first.endswith("shop.paid accepted for 1 webhook")
+    assert verdict.split()[:4] == ["Shop", "hook", "success", "200"]
+    assert message["payload"] == json.loads(SAMPLE)
+
+
+@pytest.mark.parametrize("how", ["given", "file", "typed"])
+def test_its_data_arrives_byte_for_byte(shop: Any, how: str):
+    data = f'{{"total":  1.50, "how": "{how}", "text": "bl\u00e5b\\u00e6r"}}'
+    (shop.folder / "data.json").write_text(data, encoding="utf-8")
+    given = {"given": data, "file": "@data.json", "typed": "-"}[how]
+
+    shop.ok("emit", "shop.paid", "--data", given, "--wait", typed=data)
+
+    caught = shop.ok("bin", "tail", "shop bin", "--all", "--json", "--count", _caught(shop))
+    assert json.loads(caught.splitlines()[-1])["body"] == data
+
+
+def _caught(machine: Any) -> str:
+    return str(machine.json("bin", "list")["data"][0]["captureCount"])
+
+
+@pytest.mark.parametrize("data", ["nope", "[1]", "@missing.json"])
+def test_data_that_is_no_json_object_is_wrong_usage(shop: Any, data: str):
+    done = shop.run("emit", "shop.paid", "--data", data)
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_event_is_answered_with_the_nearest(shop: Any):
+    done = shop.run("emit", "shop.payd")
+
+    assert done.returncode == 1
+    assert "did you mean shop.paid?" in done.stderr
+
+
+def test_an_event_that_nobody_wants_says_so(shop: Any):
+    shop.ok("event-type", "add", "lonely", "--description", "x", "--sample", "{}")
+
+    said = shop.ok("emit", "lonely", "--wait")
+
+    assert said.endswith("lonely accepted; no webhook wanted it\n")
+    assert "no webhook wanted it" in shop.ok("message", "list")
+
+
+def test_a_payload_against_the_schema_is_noted(shop: Any):
+    assert "note: total: is required" in shop.ok("emit", "shop.paid", "--data", "{}")
+
+
+def test_a_failed_delivery_is_exit_code_5(shop: Any, slow_receiver: Any):
+    slow_receiver.close()
+    shop.ok("event-type", "add", "doomed", "--description", "x", "--sample", "{}")
+    shop.ok("webhook", "add", "Doomed", slow_receiver.url, "--event", "doomed")
+
+    done = shop.run("emit", "doomed", "--wait")
+
+    assert done.returncode == 5
+    assert "refused" in done.stdout
+    assert "1 of 1 deliveries failed" in done.stderr
+
+
+def test_the_same_event_id_twice_is_refused(shop: Any):
+    first = _emitted(shop, "--event-id", "order-1")
+    again = shop.run("emit", "shop.paid", "--event-id", "order-1")
+
+    assert first["eventId"] == "order-1"
+    assert again.returncode == 1
+
+
+# --- messages, attempts, again ----------------------------------------------------------------
+
+
+def test_messages_and_attempts_are_listed(shop: Any):
+    sent = json.loads(shop.ok("emit", "shop.paid", "--wait", "--json").splitlines()[0])
+
+    assert sent["id"] in shop.ok("message", "list", "--event", "shop.paid", "--limit", "1")
+    assert "success" in shop.ok("message", "show", sent["id"])
+    by_message = shop.json("attempt", "list", "--message", sent["id"])["data"]
+    by_webhook = shop.ok("attempt", "list", "--webhook", "Shop hook")
+    assert by_message[0]["id"] in by_webhook
+    assert shop.run("attempt", "list").returncode == 2
+
+
+def test_a_long_list_says_how_to_go_on(shop: Any):
+    first, second = _emitted(shop)["id"], _emitted(shop)["id"]
+
+    said = shop.ok("message", "list", "--limit", "1")
+    iterator = said.splitlines()[-1].removeprefix("There are more: --after ")
+
+    assert second in said
+    assert first in shop.ok("message", "list", "--limit", "1", "--after", iterator)
+
+
+def test_a_message_is_sent_again(shop: Any):
+    follower = shop.start("bin", "tail", "shop bin", "--count", "2", "--json")
+    assert follower.stderr.readline().startswith("Following")
+    sent = json.loads(shop.ok("emit", "shop.paid", "--wait", "--json").splitlines()[0])
+
+    shop.ok("resend", sent["id"], "Shop hook")
+
+    caught = [json.loads(line) for line in follower.communicate(timeout=30)[0].splitlines()]
+    assert [each["messageId"] for each in caught] == [sent["id"]] * 2
+
+
+def test_what_failed_is_recovered(shop: Any):
+    task = shop.json("recover", "Shop hook", "--since", "2h")
+
+    assert task["id"].startswith("qtask_")
+
+
+# --- bins, tokens -----------------------------------------------------------------------------
+
+
+def test_a_bin_is_made_cleared_and_deleted(served: Any):
+    url = served.json("bin", "create", "short")["url"]
+    served.ok("event-type", "add", "brief", "--description", "x", "--sample", '{"n": 1}')
+    served.ok("webhook", "add", "To short", url, "--event", "brief")
+    served.ok("emit", "brief", "--wait")
+    served.ok("webhook", "delete", "To short", "--yes")
+
+    shown = served.ok("bin", "tail", "short", "--all", "--count", "1")
+
+    assert "webhook-signature: v1," in shown
+    assert '"n": 1' in shown
+    assert served.ok("bin", "clear", "short", "--yes") == "Deleted 1 request\n"
+    assert served.ok("bin", "delete", "short", "--yes").startswith("Deleted bin_")
+    assert "short" not in served.ok("bin", "list")
+
+
+def test_a_token_opens_the_api_until_it_is_revoked(served: Any):
+    text = served.ok("token", "create", "mine", "--expires", "90d").strip()
+    url = json.loads((served.data / "server.json").read_text())["url"]
+    environment = {"STAFETT_URL": url, "STAFETT_TOKEN": text}
+
+    let_in = served.run("webhook", "list", env=environment)
+    served.ok("token", "revoke", "mine")
+    refused = served.run("webhook", "list", env=environment)
+
+    assert let_in.returncode == 0
+    assert refused.returncode == 3
+    assert text not in refused.stderr
+    assert text not in served.ok("token", "list", "--all")
+    assert "mine" not in served.ok("token", "list")
+
+
+# --- finding the server -----------------------------------------------------------------------
+
+
+def test_no_server_is_exit_code_4(machine: Any):
+    nothing = machine.run("webhook", "list")
+    gone = machine.run("webhook", "list", env={"STAFETT_URL": "http://127.0.0.1:1"})
+    refused = machine.run(
+        "webhook", "list", env={"STAFETT_URL": "http://127.0.0.1:1", "STAFETT_TOKEN": "st_x"}
+    )
+
+    assert (nothing.returncode, gone.returncode, refused.returncode) == (4, 3, 4)
+    assert "stafett serve" in nothing.stderr
+    assert "STAFETT_TOKEN" in gone.stderr
+    assert "http://127.0.0.1:1" in refused.stderr
+
+
+def test_the_server_is_found_from_another_folder(served: Any, machine: Any):
+    listed = machine.run("webhook", "list", "--data", str(served.data))
+    emitted = machine.run("emit", "nothing", env={"STAFETT_DATA": str(served.data)})
+
+    assert listed.returncode == 0
+    assert "there is no event 'nothing'" in emitted.stderr
+
+
+def test_doctor_finds_a_running_server_well(served: Any):
+    said = served.ok("doctor")
+
+    assert {line.split()[0] for line in said.splitlines()} <= {"OK", "WARN"}
+    assert "is ready" in said
+    assert {each["about"] for each in served.json("doctor")} >= {"Python", "SQLite", "space"}
+
+
+def test_doctor_fails_where_the_data_folder_cannot_be(machine: Any):
+    (machine.folder / "file").write_text("")
+
+    done = machine.run("doctor", "--data", "file")
+
+    assert done.returncode == 1
+    assert "FAIL  data folder" in done.stdout
+
+
+def test_config_says_where_each_value_came_from_and_masks_secrets(machine: Any):
+    (machine.folder / ".env").write_text("STAFETT_PORT=9000\n")
+    (machine.folder / "stafett.toml").write_text('port = 1\nattempt_timeout = "3s"\n')
+    secret = "s" * 32
+
+    done = machine.run("config", "--json", env={"STAFETT_BOOTSTRAP_TOKEN": secret})
+    found = {each["name"]: (each["value"], each["source"]) for each in json.loads(done.stdout)}
+
+    assert found["port"] == ("9000", ".env")
+    assert found["attempt_timeout"] == ("3s", "stafett.toml")
+    assert found["host"] == ("127.0.0.1", "default")
+    assert found["bootstrap_token"] == ("****", "environment")
+    assert secret not in done.stdout + machine.ok("config")
