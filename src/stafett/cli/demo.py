@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -158,8 +159,7 @@ def _verify(server: Client, endpoint_id: str, capture: dict[str, Json]) -> None:
 
 
 def _say_next(running: serving.Running, bin_id: str) -> None:
-    inside = os.environ.get("VIRTUAL_ENV") or sys.prefix == sys.base_prefix
-    command = "stafett" if inside else f"{os.path.relpath(sys.prefix)}/bin/stafett"
+    command = _command()
     host = urlsplit(running.url).netloc
     _print(
         f"Open         {running.url}/docs       the API\n"
@@ -175,3 +175,11 @@ def _say_next(running: serving.Running, bin_id: str) -> None:
         f"\n"
         f"{host} goes on serving; Ctrl-C stops it."
     )
+
+
+def _command() -> str:
+    """How the command is typed here: set up by `make`, it is not on the path."""
+    if shutil.which("stafett"):
+        return "stafett"
+    typed = Path(sys.argv[0])
+    return f"{sys.executable} -m stafett" if typed.name == "__main__.py" else str(typed)

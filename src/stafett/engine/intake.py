@@ -32,7 +32,8 @@ class Intake:
     def __init__(self, *, store: Store, clock: Clock, ids: Ids, dispatch: Dispatch | None) -> None:
         self._store = store
         self._clock = clock
-        self._ids = ids
+        self.ids = ids
+        """Shared with whoever makes the messages: ids of one moment are made together."""
         self._dispatch = dispatch
         self._batcher: Batcher[NewMessage, AddResult] = Batcher(self._flush)
         self._bytes_waiting = 0
@@ -85,7 +86,7 @@ class Intake:
         self._refuse_if_full(0)
         now = message.created_at
         delivery = NewDelivery(
-            id=self._ids.delivery(now),
+            id=self.ids.delivery(now),
             endpoint_id=endpoint.id,
             due_at=now,
             claim=dispatch.reserve_always(endpoint.id, now=now),
@@ -153,7 +154,7 @@ class Intake:
         if self._dispatch is not None and due_at <= now:
             claim = self._dispatch.reserve(endpoint.id, now=now)
         return NewDelivery(
-            id=self._ids.delivery(now), endpoint_id=endpoint.id, due_at=due_at, claim=claim
+            id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=due_at, claim=claim
         )
 
     def _hand_over(self, item: NewMessage) -> None:

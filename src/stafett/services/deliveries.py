@@ -15,7 +15,7 @@ import msgspec
 
 from stafett import errors, model
 from stafett.engine.intake import Intake
-from stafett.ids import AttemptId, Ids, MessageId
+from stafett.ids import AttemptId, MessageId
 from stafett.model import (
     Attempt,
     AttemptFilter,
@@ -66,7 +66,7 @@ class Deliveries:
         self._event_types = event_types
         self._intake = intake
         self._clock = clock
-        self._ids = Ids()
+        self._ids = intake.ids
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what became of it --------------------------------------------------------------------

@@ -16,7 +16,6 @@ import msgspec
 from stafett import errors, ids, model
 from stafett.engine.directory import Directory
 from stafett.engine.intake import Intake
-from stafett.ids import Ids
 from stafett.model import Application, Endpoint, Json, Message, MessageFilter, Page, PageQuery
 from stafett.services import fields
 from stafett.services.event_types import EventTypes
@@ -61,7 +60,7 @@ class Messages:
         self._directory = directory
         self._event_types = event_types
         self._intake = intake
-        self._ids = Ids()
+        self._ids = intake.ids
         self._clock = clock
         self._retention = retention
 

@@ -230,7 +230,7 @@ async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
         headers.append(_JSON)
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
-    if any(name == b"origin" for name, _ in scope["headers"]):
+    if b"origin" in dict(scope["headers"]):
         headers.append((b"access-control-allow-origin", b"*"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     sent = b"" if scope["method"] == "HEAD" else body
