@@ -1,6 +1,6 @@
 """Events a second through the whole path, and how long one takes; beside the box's raw limits.
 
-    python benchmarks/end_to_end.py [--seconds 10] [--connections 128] [--runs 3] [--profile FILE]
+    python benchmarks/end_to_end.py [--seconds 10] [--connections 128] [--runs 3]
 
 Whole path: HTTP, token, validation, durable commit (synchronous=FULL), HMAC, a real POST to a
 local receiver, the attempt recorded. An event counts when its attempt is recorded.
@@ -109,8 +109,7 @@ async def latency(rate: float, seconds: float) -> None:
         begun = time.perf_counter() + 0.2
         turns = int(rate * seconds / 16)
         await asyncio.gather(*(one(turns, begun + n / rate) for n in range(16)))
-        while len(received) < len(accepted):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(ends.wait_for, lambda: len(received) >= len(accepted))
         listening.close()
         late = [(received[each] - at) * 1e3 for each, at in accepted.items()]
     print(

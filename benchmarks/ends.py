@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import shutil
@@ -18,11 +19,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 COMMAND = [sys.executable, "-m", "stafett"]
 TOKEN = "benchmark-owner-token-0123456789abcdef"
@@ -101,7 +104,7 @@ class Server:
 
 
 @contextmanager
-def server(**environment: str) -> Iterator[Server]:
+def server(**environment: str) -> Generator[Server]:
     """Stafett on a fresh folder, stopped and removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="stafett-bench-"))
     port = free_port()
@@ -123,7 +126,7 @@ def server(**environment: str) -> Iterator[Server]:
 
 
 @contextmanager
-def receiver() -> Iterator[int]:
+def receiver() -> Generator[int]:
     """Something that answers 204 to every POST; its port."""
     port = free_port()
     if shutil.which("nginx"):
@@ -179,7 +182,7 @@ def generate(url: str, body: bytes, *, connections: int, seconds: float) -> Load
         script.write(_WRK.format(token=TOKEN, body=quoted))
         script.flush()
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url],
+            ["wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", script.name, url],
             stdout=subprocess.PIPE,
             check=True,
         )
@@ -191,10 +194,11 @@ wrk.method = 'POST'
 wrk.body = '{body}'
 wrk.headers['authorization'] = 'Bearer {token}'
 wrk.headers['content-type'] = 'application/json'
+local shape = '{{"requests": %d, "seconds": %f, "errors": %d, "p50_ms": %f, "p99_ms": %f}}'
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('RESULT {{"requests": %d, "seconds": %f, "errors": %d, ' ..
-    '"p50_ms": %f, "p99_ms": %f}}', summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+  io.write('RESULT ' .. string.format(shape, summary.requests, summary.duration / 1e6,
+    e.connect + e.read + e.write + e.status + e.timeout,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """
@@ -216,9 +220,11 @@ class Receiving(asyncio.Protocol):
         self._seen = seen
         self._buffer = b""
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
+    @override
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:

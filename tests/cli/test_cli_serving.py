@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -190,3 +191,28 @@ def test_the_log_can_be_json(machine: Any, slow_receiver: Any):
     assert len(recorded) == 1
     assert "cause=refused" in recorded[0]["message"]
     assert recorded[0]["level"] == "info"
+
+
+def test_a_broken_store_ends_the_server_with_the_reason(machine: Any):
+    code = (
+        "from stafett import app, cli, errors\n"
+        "start = app.Stafett.start\n"
+        "async def break_it(self):\n"
+        "    await start(self)\n"
+        "    self.broken = errors.StoreBroken('an fsync failed')\n"
+        "app.Stafett.start = break_it\n"
+        "cli.main(['serve', '--port', '0'])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=machine.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: an fsync failed\n"
+    assert not (machine.data / "server.json").exists()

@@ -243,9 +243,7 @@ async def test_a_failure_is_due_again_and_starts_the_failing_time(
     found = await store.get_endpoint(application.id, endpoint.id)
     assert found is not None
     assert (found.health.failing_since, found.health.last_cause) == (NOW, FailureCause.STATUS)
-    [due] = await store.claim_due(
-        making.a_claim(), now=NOW + MINUTE, limit=1, room=1, held={}
-    )
+    [due] = await store.claim_due(making.a_claim(), now=NOW + MINUTE, limit=1, room=1, held={})
     assert (due.attempt_count, due.failure_count) == (1, 1)
 
 
@@ -343,9 +341,7 @@ async def test_test_attempts_leave_health_alone(
         deliveries=(making.a_delivery(endpoint.id, claim=claim),),
     )
     await store.add_messages([item], now=NOW)
-    await record(
-        store, making.a_record(item, claim_id=claim.id, outcome=making.an_outcome(500))
-    )
+    await record(store, making.a_record(item, claim_id=claim.id, outcome=making.an_outcome(500)))
     found = await store.get_endpoint(application.id, endpoint.id)
     assert found is not None
     assert found.health == endpoint.health

@@ -130,9 +130,7 @@ async def test_stats_count_real_deliveries_in_the_range(
         return NewMessage(message=message, deliveries=(making.a_delivery(endpoint.id),))
 
     await store.add_messages([owed(0), owed(1), owed(2), owed(1, test=True)], now=NOW)
-    stats = await store.endpoint_stats(
-        endpoint.id, since=NOW + MINUTE, until=NOW + 10 * MINUTE
-    )
+    stats = await store.endpoint_stats(endpoint.id, since=NOW + MINUTE, until=NOW + 10 * MINUTE)
     assert stats == DeliveryStats(pending=2)
 
 
@@ -211,9 +209,9 @@ async def test_an_expunged_payload_is_gone_and_the_message_stays(
     message = making.a_message(application.id)
     await store.add_messages([NewMessage(message=message, deliveries=())], now=NOW)
     await store.expunge_payload(application.id, message.id)
-    assert await store.get_message(application.id, message.id, with_payload=True) == msgspec.structs.replace(
-        message, payload=None, payload_gone=True
-    )
+    assert await store.get_message(
+        application.id, message.id, with_payload=True
+    ) == msgspec.structs.replace(message, payload=None, payload_gone=True)
 
 
 async def test_what_became_of_a_message_is_shown_even_when_the_endpoint_is_gone(

@@ -7,6 +7,7 @@ more than the rest of the work.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -73,7 +74,7 @@ class _App:
             _log.exception("event=request.crashed path=%s", scope["path"])
             answer = Reply(500, {})
         if isinstance(answer, Stream):
-            await _send_stream(send, answer)
+            await _send_stream(send, answer, stopping=self._stafett.stopping, receive=receive)
         elif answer is not None:
             await _send_reply(send, scope, answer)
 
@@ -237,7 +238,10 @@ async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": sent})
 
 
-async def _send_stream(send: Send, stream: Stream) -> None:
+async def _send_stream(
+    send: Send, stream: Stream, *, receive: Receive, stopping: asyncio.Event
+) -> None:
+    """Ends with the stream itself, when its reader is gone, or when the server stops."""
     headers: RawHeaders = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
@@ -245,6 +249,26 @@ async def _send_stream(send: Send, stream: Stream) -> None:
         _NOSNIFF,
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    ends: list[asyncio.Task[object]] = [
+        asyncio.create_task(_send_chunks(send, stream)),
+        asyncio.create_task(_gone(receive)),
+        asyncio.create_task(stopping.wait()),
+    ]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in ends:
+            each.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_chunks(send: Send, stream: Stream) -> None:
     async for chunk in stream.chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the caller has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

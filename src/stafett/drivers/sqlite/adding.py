@@ -94,7 +94,7 @@ def _message_row(message: Message) -> tuple[Any, ...]:
         message.event_type,
         to_words(message.channels),
         to_words(message.tags),
-        message.test,
+        int(message.test),
         msgspec.json.encode(message.problems).decode() if message.problems else None,
         message.endpoint_count,
         None if message.deliver_at is None else to_micros(message.deliver_at),
@@ -116,7 +116,7 @@ def _delivery_rows(item: NewMessage) -> Iterator[tuple[Any, ...]]:
             delivery.endpoint_id,
             DeliveryState.PENDING.value if claim is None else DeliveryState.SENDING.value,
             0,
-            message.test,
+            int(message.test),
             0,
             0,
             to_micros(delivery.due_at if claim is None else claim.lease_until),
@@ -138,7 +138,7 @@ def add_messages(
         if result.status is AddStatus.ADDED
     ]
     rows.insert(raw, "messages", _MESSAGE, rows=[_message_row(item.message) for item in added])
-    payloads = [(item.message.id, item.message.payload) for item in added]
+    payloads = [(item.message.id, bytearray(item.message.payload or b"")) for item in added]
     rows.insert(raw, "payloads", "message_id, body", rows=payloads)
     deliveries = [row for item in added for row in _delivery_rows(item)]
     rows.insert(raw, "deliveries", _DELIVERY, rows=deliveries)

@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 _MAX_UNITS = 64
 # Rows changed since the last checkpoint: worth one when nobody waits, due even when somebody does.
+# A row is about 1 KiB of log, so the log stays below some 100 MB.
 _CHECKPOINT_IDLE = 4_000
-_CHECKPOINT_FORCED = 60_000
+_CHECKPOINT_FORCED = 100_000
+_IDLE_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -84,25 +86,36 @@ class Writer:
 
     def _take_turn(self, session: Session) -> bool:
         """One transaction over what waits; False when it is time to end."""
-        units, go_on = self._gather()
+        units, go_on = self._gather(session.raw)
         if units:
             self._run_units(session, units)
             self._tell(_answer, units)
-            self._checkpoint_if_due(session.raw)
+            if self._changed(session.raw) >= _CHECKPOINT_FORCED:
+                self._checkpoint(session.raw, "PASSIVE")
         return go_on
 
-    def _gather(self) -> tuple[list[_Unit], bool]:
-        first = self._queue.get()
+    def _gather(self, raw: sqlite3.Connection) -> tuple[list[_Unit], bool]:
+        next_one = self._wait(raw)
         units: list[_Unit] = []
-        while first is not None:
-            units.append(first)
-            if len(units) == _MAX_UNITS:
+        while next_one is not None:
+            units.append(next_one)
+            if len(units) == _MAX_UNITS or self._queue.empty():
                 return units, True
-            try:
-                first = self._queue.get_nowait()
-            except queue.Empty:
-                return units, True
+            next_one = self._queue.get()
         return units, False
+
+    def _wait(self, raw: sqlite3.Connection) -> _Unit | None:
+        """The next unit; a pause in the work is used for a checkpoint."""
+        if self._changed(raw) >= _CHECKPOINT_IDLE:
+            try:
+                return self._queue.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                self._checkpoint(raw, "PASSIVE")
+        return self._queue.get()
+
+    def _changed(self, raw: sqlite3.Connection) -> int:
+        """Rows changed since the last checkpoint."""
+        return raw.total_changes - self._checkpointed
 
     def _run_units(self, session: Session, units: list[_Unit]) -> None:
         """One transaction; what goes wrong with the whole of it goes wrong for every unit.
@@ -127,12 +140,6 @@ class Writer:
         finally:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
-
-    def _checkpoint_if_due(self, raw: sqlite3.Connection) -> None:
-        changed = raw.total_changes - self._checkpointed
-        idle = self._queue.empty()
-        if changed >= _CHECKPOINT_FORCED or (idle and changed >= _CHECKPOINT_IDLE):
-            self._checkpoint(raw, "PASSIVE")
 
     def _checkpoint(self, raw: sqlite3.Connection, mode: str) -> None:
         self._checkpointed = raw.total_changes
