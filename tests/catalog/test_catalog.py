@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from importlib import resources
 from typing import Any
 
@@ -113,6 +114,11 @@ def test_a_file_holds_one_or_many(document: Any) -> None:
         ('{"name": "a", "description": "d", "colour": 1}', (0,)),
         ('{"name": "a", "description": "d", "check": "loose"}', (0, "check")),
         ('{"name": "a", "description": "d", "schema": {"type": "strin"}}', (0, "schema")),
+        ('{"name": "a", "description": "d", "schema": {"pattern": "("}}', (0, "schema")),
+        (
+            '[{"name": "a", "description": "d"}, {"name": "a", "description": "e"}]',
+            (1, "name"),
+        ),
         ('"text"', (0,)),
     ],
 )
@@ -120,3 +126,28 @@ def test_a_bad_file_is_refused_with_the_place(text: str, place: tuple[Any, ...])
     with pytest.raises(errors.Invalid) as caught:
         catalog.parse(text, now=NOW)
     assert caught.value.problems[0].loc == place
+
+
+@pytest.mark.parametrize("keyword", ["$schema", "$ref"])
+def test_judging_a_file_asks_nobody(keyword: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/schema.json"
+        content = {"name": "a", "description": "d", "schema": {keyword: address}}
+        with pytest.raises(errors.Invalid) as caught:
+            catalog.parse(json.dumps(content), now=NOW)
+        assert caught.value.problems[0].loc == (0, "schema")
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("payment_status", {"completed", "failed", "cancelled", "partially-paid", "draft"}),
+        ("membership_status", {"active", "on-hold", "cancelled"}),
+        ("payment_gateway", {"manual", "free"}),
+    ],
+)
+def test_the_values_of_a_status_are_all_named(field: str, values: set[str]) -> None:
+    assert values <= set(schema_of(BY_NAME["payment_received"])["properties"][field]["examples"])

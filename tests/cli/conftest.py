@@ -41,6 +41,7 @@ class Machine:
             input=typed,
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             timeout=_WITHIN,
             check=False,
         )

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -151,6 +152,23 @@ def test_doctor_judges_sqlite(version: tuple[int, int, int], level: str, said: s
 
     assert (finding.level, said in finding.text) == (level, True)
     assert ("harmless" in finding.text) == ((3, 35, 0) <= version <= (3, 51, 2))
+
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "written_at", "level"),
+    [
+        (NOW, None, "OK"),
+        (NOW, NOW, "OK"),
+        (NOW, NOW + timedelta(seconds=2), "OK"),
+        (NOW, NOW + timedelta(hours=1), "FAIL"),
+        (datetime(1970, 1, 1, tzinfo=UTC), None, "FAIL"),
+    ],
+)
+def test_doctor_judges_the_clock(now: datetime, written_at: datetime | None, level: str):
+    assert doctor.clock(now, written_at=written_at).level == level
 
 
 @pytest.mark.parametrize(("version", "level"), [((3, 10, 9), "FAIL"), ((3, 11, 0), "OK")])

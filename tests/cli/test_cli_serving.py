@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import urllib.request
 from typing import Any
 
 import pytest
@@ -107,6 +108,29 @@ def test_who_follows_a_bin_sees_what_came_after_the_server_was_started_again(mac
     assert follower.wait(30) == 0
 
 
+def test_who_follows_a_bin_with_the_token_of_the_last_run_takes_the_new_one(machine: Any):
+    process = machine.serve()
+    port = int(json.loads((machine.data / "server.json").read_text())["url"].rpartition(":")[2])
+    path = "/in/" + machine.json("bin", "create", "b")["url"].rpartition("/in/")[2]
+    follower = machine.start("bin", "tail", "b", "--count", "1", "--json")
+    assert follower.stderr.readline().startswith("Following b")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    with socket.create_server(("127.0.0.1", port)) as starting:
+        starting.settimeout(30)
+        asked, _ = starting.accept()
+        with asked:
+            asked.recv(65_536)
+            machine.serve()
+            asked.sendall(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+    url = json.loads((machine.data / "server.json").read_text())["url"]
+    urllib.request.urlopen(url + path, data=b"caught", timeout=30).close()
+
+    assert json.loads(follower.stdout.readline())["body"] == "caught"
+    assert follower.wait(30) == 0
+
+
 def test_a_second_server_on_the_same_folder_is_refused_and_the_first_goes_on(machine: Any):
     first = machine.serve()
 
@@ -175,6 +199,18 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_2(
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_database_may_lie_outside_the_data_folder(machine: Any):
+    (machine.folder / "elsewhere").mkdir()
+    url = {"STAFETT_DATABASE_URL": "sqlite:///elsewhere/x.db"}
+    process = machine.serve(env=url)
+
+    said = machine.run("doctor", env=url).stdout
+
+    assert f"held by the running server ({process.pid})" in said
+    assert stat.S_IMODE(machine.data.stat().st_mode) == 0o700
+    assert (machine.folder / "elsewhere" / "x.db").exists()
 
 
 def test_the_log_can_be_json(machine: Any, slow_receiver: Any):

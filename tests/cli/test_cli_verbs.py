@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 SAMPLE = '{"payment_id": "31", "total": 100.5}'
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
@@ -62,6 +65,29 @@ def test_an_event_that_exists_is_replaced_only_on_demand(shop: Any):
     assert again.returncode == 1
     assert "twice" in again.stderr
     assert replaced["description"] == "Twice."
+
+
+def test_the_events_of_a_file_are_added_all_of_them_at_once(shop: Any):
+    entries = [
+        {"name": f"filed.{name}", "label": name, "description": "Filed.", "sample": {"n": 1}}
+        for name in ("one", "two")
+    ]
+    (shop.folder / "events.json").write_text(json.dumps(entries))
+
+    said = shop.ok("event-type", "add", "--file", "events.json")
+
+    assert [line.split()[1] for line in said.splitlines()] == ["filed.one:", "filed.two:"]
+    assert shop.json("event-type", "show", "filed.two")["sample"] == {"n": 1}
+
+
+def test_a_file_of_events_that_is_none_is_wrong_usage_and_adds_nothing(shop: Any):
+    (shop.folder / "bad.json").write_text('[{"name": "filed.good"}, {"name": "not good"}]')
+
+    done = shop.run("event-type", "add", "--file", "bad.json")
+
+    assert done.returncode == 2
+    assert "bad.json" in done.stderr
+    assert "filed.good" not in shop.ok("event-type", "list")
 
 
 # --- webhooks ---------------------------------------------------------------------------------
@@ -155,8 +181,8 @@ def test_an_event_carries_its_sample_and_arrives(shop: Any):
 
 @pytest.mark.parametrize("how", ["given", "file", "typed"])
 def test_its_data_arrives_byte_for_byte(shop: Any, how: str):
-    data = f'{{"total":  1.50, "how": "{how}", "text": "bl\u00e5b\\u00e6r"}}'
-    (shop.folder / "data.json").write_text(data, encoding="utf-8")
+    data = f'{{"total":  1.50,\r\n "how": "{how}", "text": "bl\u00e5b\\u00e6r"}}'
+    (shop.folder / "data.json").write_bytes(data.encode())
     given = {"given": data, "file": "@data.json", "typed": "-"}[how]
 
     shop.ok("emit", "shop.paid", "--data", given, "--wait", typed=data)
@@ -169,9 +195,13 @@ def _caught(machine: Any) -> str:
     return str(machine.json("bin", "list")["data"][0]["captureCount"])
 
 
-@pytest.mark.parametrize("data", ["nope", "[1]", "@missing.json"])
+@pytest.mark.parametrize(
+    "data", ["nope", "[1]", "@missing.json", '{"n": NaN}', '{"n": "\udcff"}', "@bytes", "-"]
+)
 def test_data_that_is_no_json_object_is_wrong_usage(shop: Any, data: str):
-    done = shop.run("emit", "shop.paid", "--data", data)
+    (shop.folder / "bytes").write_bytes(b'{"n": "\xff"}')
+
+    done = shop.run("emit", "shop.paid", "--data", data, typed='{"n": "\udcff"}')
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -182,6 +212,14 @@ def test_an_unknown_event_is_answered_with_the_nearest(shop: Any):
 
     assert done.returncode == 1
     assert "did you mean shop.paid?" in done.stderr
+
+
+def test_a_name_that_is_no_text_is_not_found(shop: Any):
+    done = shop.run("emit", "shop\udcff")
+
+    assert done.returncode == 1
+    assert "there is no event" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_event_that_nobody_wants_says_so(shop: Any):
@@ -307,6 +345,70 @@ def test_no_server_is_exit_code_4(machine: Any):
     assert "stafett serve" in nothing.stderr
     assert "STAFETT_TOKEN" in gone.stderr
     assert "http://127.0.0.1:1" in refused.stderr
+
+
+class _Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers everything, and is not Stafett."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>It works!</h1>")
+
+    @override
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        return
+
+
+def test_another_programs_answer_is_no_server(machine: Any):
+    with http.server.HTTPServer(("127.0.0.1", 0), _Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{stranger.server_port}"
+        done = machine.run("webhook", "list", env={"STAFETT_URL": url, "STAFETT_TOKEN": "t"})
+        stranger.shutdown()
+
+    assert done.returncode == 4
+    assert f"what answers at {url} (from STAFETT_URL) is not Stafett" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h:99999",
+        "http://h:x",
+        "http://a..b",
+        "http://[::1",
+        "http://me:hidden@h",
+        "http://:1",
+    ],
+)
+def test_an_address_that_is_none_is_wrong_usage_and_not_repeated(machine: Any, url: str):
+    done = machine.run("webhook", "list", env={"STAFETT_URL": url, "STAFETT_TOKEN": "t"})
+
+    assert done.returncode == 2
+    assert "STAFETT_URL must be" in done.stderr
+    assert "hidden" not in done.stderr
+
+
+@pytest.mark.parametrize("token", ["hidden\nx", "hidden\u00e5"])
+def test_a_token_that_no_header_may_hold_is_refused_and_not_repeated(machine: Any, token: str):
+    environment = {"STAFETT_URL": "http://127.0.0.1:1", "STAFETT_TOKEN": token}
+
+    done = machine.run("webhook", "list", env=environment)
+
+    assert done.returncode == 3
+    assert "STAFETT_TOKEN" in done.stderr
+    assert "hidden" not in done.stderr
+
+
+def test_a_folder_that_is_named_is_meant_whatever_is_set(served: Any, machine: Any):
+    environment = {"STAFETT_URL": "http://127.0.0.1:1", "STAFETT_TOKEN": "another-servers"}
+
+    done = machine.run("token", "list", "--data", str(served.data), env=environment)
+
+    assert done.returncode == 0
+    assert "local command line" in done.stdout
 
 
 def test_the_server_is_found_from_another_folder(served: Any, machine: Any):

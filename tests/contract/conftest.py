@@ -14,8 +14,8 @@ from stafett.store import Store
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store: Store = SqliteStore(tmp_path / "stafett.db")
+async def store(store_path: Path) -> AsyncIterator[Store]:
+    store: Store = SqliteStore(store_path)
     await store.open(now=making.NOW)
     yield store
     await store.close()

@@ -20,27 +20,26 @@ from stafett.drivers.sqlite.store import SqliteStore
 from stafett.store import NewMessage
 
 
-async def test_a_second_server_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    first, second = SqliteStore(tmp_path / "s.db"), SqliteStore(tmp_path / "s.db")
+async def test_a_second_server_is_refused_and_told_who_holds_it(store_path: Path) -> None:
+    first, second = SqliteStore(store_path), SqliteStore(store_path)
     await first.open(now=NOW)
-    with pytest.raises(errors.StoreInUse, match=r"process \d+.*s\.db"):
+    with pytest.raises(errors.StoreInUse, match=r"process \d+.*stafett\.db"):
         await second.open(now=NOW)
     await first.close()
     await second.open(now=NOW)
     await second.close()
 
 
-async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
-    store = SqliteStore(path)
+async def test_a_newer_schema_is_refused_and_left_as_it_is(store_path: Path) -> None:
+    store = SqliteStore(store_path)
     await store.open(now=NOW)
     await store.close()
-    with sqlite3.connect(path) as connection:
+    with sqlite3.connect(store_path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     for _ in range(2):
         with pytest.raises(errors.SchemaTooNew, match="9999"):
-            await SqliteStore(path).open(now=NOW)
+            await SqliteStore(store_path).open(now=NOW)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -57,8 +56,8 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "file" / "s.db").open(now=NOW)
 
 
-async def test_a_start_makes_every_lease_void(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "s.db")
+async def test_a_start_makes_every_lease_void(store_path: Path) -> None:
+    store = SqliteStore(store_path)
     await store.open(now=NOW)
     app = making.an_application()
     endpoint = making.an_endpoint(app.id)
@@ -75,8 +74,8 @@ async def test_a_start_makes_every_lease_void(tmp_path: Path) -> None:
     assert due.message_id == item.message.id
 
 
-async def test_it_is_in_wal_mode_and_syncs_every_commit(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "s.db")
+async def test_it_is_in_wal_mode_and_syncs_every_commit(store_path: Path) -> None:
+    store = SqliteStore(store_path)
     await store.open(now=NOW)
     modes = await store.write(
         lambda c: [c.scalar(sa.text(f"PRAGMA {p}")) for p in ("journal_mode", "synchronous")]
@@ -85,8 +84,8 @@ async def test_it_is_in_wal_mode_and_syncs_every_commit(tmp_path: Path) -> None:
     assert modes == ["wal", 2]
 
 
-async def test_a_unit_that_fails_takes_nobody_with_it(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "s.db")
+async def test_a_unit_that_fails_takes_nobody_with_it(store_path: Path) -> None:
+    store = SqliteStore(store_path)
     await store.open(now=NOW)
     app = making.an_application(uid="a")
     await store.add_application(app)

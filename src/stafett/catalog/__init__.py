@@ -1,7 +1,7 @@
 """The event types that are there from the start, and event types from files.
 
 Data, one file an event type, in the shape of `event-type.schema.json`. A file that is not in that
-shape is refused whole, with the fields that are wrong.
+shape is refused whole, with the fields that are wrong; judging it fetches nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def _check(entries: list[Json]) -> None:
             for each in validator.iter_errors(entry)
         ]
         problems += _schema_problems(entry, place)
+    problems += _repeated(entries)
     if problems:
         raise errors.Invalid(problems)
 
@@ -75,10 +76,26 @@ def _schema_problems(entry: Any, place: int) -> Iterator[errors.Problem]:  # any
     schema = cast("dict[str, Json]", entry).get("schema") if isinstance(entry, dict) else None
     if isinstance(schema, dict):
         try:
-            jsonschema_rs.meta.validate(cast("dict[str, Json]", schema))
+            # Not meta.validate(): that one fetches whatever `$schema` names.
+            jsonschema_rs.validator_for(cast("dict[str, Json]", schema), retriever=_refuse)
         except ValueError as exc:
             reason = str(getattr(exc, "message", exc))
             yield errors.Problem((place, "schema"), f"is not a JSON Schema: {reason}")
+
+
+def _refuse(uri: str) -> Json:
+    message = f"a schema may only refer to itself, not to {uri}"
+    raise ValueError(message)
+
+
+def _repeated(entries: list[Json]) -> Iterator[errors.Problem]:
+    seen: set[str] = set()
+    for place, entry in enumerate(entries):
+        name = cast("dict[str, Json]", entry).get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            if name in seen:
+                yield errors.Problem((place, "name"), f"{name!r} is in the file already")
+            seen.add(name)
 
 
 def _made(entry: Mapping[str, Json], now: datetime) -> EventType:

@@ -5,6 +5,7 @@ What a bin caught is a stranger's: it is shown as text, secrets in headers maske
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def tail(server: Client, *, ref: str, from_start: bool, count: int | None, as_js
     found = find(server, ref)
     shown = 0
     try:
-        for capture in follow(server, found, seen="0" if from_start else None):
+        for capture in follow(server, found, seen="0" if from_start else _newest(server, found)):
             if as_json:
                 printing.line(capture)
             else:
@@ -132,7 +133,13 @@ def tail(server: Client, *, ref: str, from_start: bool, count: int | None, as_js
         return
 
 
-def follow(server: Client, found: dict[str, Json], *, seen: str | None) -> Iterator[str]:
+def _newest(server: Client, found: dict[str, Json]) -> str:
+    """The number to begin behind: with one from the start, no break of the stream loses any."""
+    page = server.get(path_of("bin", found["id"], "capture"), limit=1).json
+    return str(page["data"][0]["number"]) if page["data"] else "0"
+
+
+def follow(server: Client, found: dict[str, Json], *, seen: str) -> Iterator[str]:
     """The JSON of each capture behind number `seen`, for ever. Errors: Failure."""
     path = path_of("bin", found["id"], "tail")
     tries = 0
@@ -149,6 +156,11 @@ def follow(server: Client, found: dict[str, Json], *, seen: str | None) -> Itera
             lost = "the server ended the stream"
         except (OSError, client.NoServer) as error:
             lost = str(error) or type(error).__name__
+        except client.NoToken as error:
+            # Asked while it was starting again, a server knows only its new token.
+            if not _look_again(server):
+                raise
+            lost = error.message
         if tries == 0:
             printing.line(f"Lost the connection ({printing.safe(lost)}); trying again", err=True)
         time.sleep(_AGAIN_SECONDS[min(tries, len(_AGAIN_SECONDS) - 1)])
@@ -156,12 +168,12 @@ def follow(server: Client, found: dict[str, Json], *, seen: str | None) -> Itera
         _look_again(server)
 
 
-def _look_again(server: Client) -> None:
-    """A server that was started again has another address or token; one that was not, has not."""
-    try:
+def _look_again(server: Client) -> bool:
+    """A server that was started again has another address or token: whether it has."""
+    before = server.server
+    with contextlib.suppress(client.NoServer):
         server.find_again()
-    except client.NoServer:
-        return
+    return server.server != before
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

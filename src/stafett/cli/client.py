@@ -25,6 +25,7 @@ FOUND_IN: Final = "server.json"
 """The file in the data folder in which a server says where it is."""
 _TIMEOUT_SECONDS: Final = 120.0
 """Longer than any attempt may take by default: `webhook test` waits for the verdict."""
+_NO_TEXT: Final = "backslashreplace"
 _SILENCE_SECONDS: Final = 40.0
 """A stream that sends not even its heartbeat (every 15 s) for so long is dead."""
 
@@ -85,21 +86,47 @@ class Answer:
 def find(data: Path | None = None) -> Server:
     """The server to talk to: STAFETT_URL and STAFETT_TOKEN, else the data folder's own.
 
-    Errors: InvalidSettings; Failure where there is no server or no token.
+    A folder that was named (`data`) is meant, whatever is set: nobody who types `--data` wants
+    another server's webhook deleted. Errors: InvalidSettings; Failure where there is no server or
+    no token.
     """
     chosen = settings.load({"data": data}, os.environ, Path.cwd()).settings
-    if chosen.url is None:
+    if chosen.url is None or data is not None:
         local = read_found(chosen.data)
+        token = Secret(local["token"])
         return Server(
             url=local["url"],
-            token=chosen.token or Secret(local["token"]),
+            token=token if data is not None else _usable(chosen.token or token),
             found=f"found in {chosen.data / FOUND_IN}",
         )
     token = chosen.token or chosen.bootstrap_token
     if token is None:
         message = "STAFETT_URL is set, but no token: set STAFETT_TOKEN too"
         raise NoToken(message)
-    return Server(url=chosen.url, token=token, found="from STAFETT_URL")
+    return Server(url=_address(chosen.url), token=_usable(token), found="from STAFETT_URL")
+
+
+def _address(url: str) -> str:
+    """Errors: InvalidSettings. What is in it is not repeated: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        good = host and parts.username is None and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        message = "STAFETT_URL must be http(s)://HOST[:PORT]; the token belongs in STAFETT_TOKEN"
+        raise errors.InvalidSettings(message)
+    return url
+
+
+def _usable(token: Secret) -> Secret:
+    """Errors: NoToken for what no header may hold."""
+    text = token.reveal()
+    if not (text.isascii() and text.isprintable()):
+        message = "STAFETT_TOKEN has characters that no token has"
+        raise NoToken(message)
+    return token
 
 
 def read_found(data: Path) -> Mapping[str, Any]:
@@ -125,8 +152,8 @@ def read_found(data: Path) -> Mapping[str, Any]:
 
 
 def path_of(*parts: str) -> str:
-    """A path of the API; each part is escaped whole."""
-    return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
+    """A path of the API; each part is escaped whole, and bytes that are no text, as `\\udc…`."""
+    return "/api/v1/" + "/".join(quote(part, safe="", errors=_NO_TEXT) for part in parts)
 
 
 class Client:
@@ -178,6 +205,8 @@ class Client:
             connection.close()
         if response.status >= 300:
             raise _refusal(response.status, content, self.server)
+        if content:
+            self._must_be("application/json", response)
         return Answer(body=content)
 
     def every(self, path: str, **query: str | int | bool | None) -> Iterator[dict[str, Json]]:
@@ -190,16 +219,15 @@ class Client:
             if page["done"] or iterator is None:
                 return
 
-    def lines(self, path: str, *, last_event_id: str | None) -> Iterator[str]:
+    def lines(self, path: str, *, last_event_id: str) -> Iterator[str]:
         """The lines of a server-sent event stream, as they come. Errors: Failure; OSError."""
         connection = self._connection(_SILENCE_SECONDS)
-        headers = {"accept": "text/event-stream"}
-        if last_event_id is not None:
-            headers["last-event-id"] = last_event_id
+        headers = {"accept": "text/event-stream", "last-event-id": last_event_id}
         try:
             response = self._asked(connection, "GET", path, headers=headers)
             if response.status != 200:
                 raise _refusal(response.status, response.read(), self.server)
+            self._must_be("text/event-stream", response)
             while raw := response.readline():
                 yield raw.decode(errors="replace").rstrip("\r\n")
         except http.client.HTTPException as error:
@@ -230,6 +258,11 @@ class Client:
             return http.client.HTTPSConnection(host, parts.port, timeout=timeout)
         return http.client.HTTPConnection(host, parts.port, timeout=timeout)
 
+    def _must_be(self, media_type: str, response: http.client.HTTPResponse) -> None:
+        if response.headers.get_content_type() != media_type:
+            message = f"what answers at {self.server.url} ({self.server.found}) is not Stafett"
+            raise NoServer(message)
+
     def _unreachable(self, error: Exception) -> Failure:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         message = f"no answer from {self.server.url} ({self.server.found}): {reason}"
@@ -242,7 +275,7 @@ def _with(path: str, query: Mapping[str, str | int | bool | None]) -> str:
         for name, value in query.items()
         if value is not None
     }
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, errors=_NO_TEXT)}" if given else path
 
 
 def _refusal(status: int, body: bytes, server: Server) -> Failure:
@@ -296,7 +329,14 @@ def resolve(client: Client, path: str, ref: str, *, kind: str) -> dict[str, Json
 def parse_json(text: str, *, where: str) -> Json:
     """`text` as JSON. Errors: InvalidSettings where it is none (exit code 2)."""
     try:
-        return json.loads(text)
+        text.encode()
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         message = f"{where} is not JSON: {error}"
         raise errors.InvalidSettings(message) from None
+
+
+def _no_constant(name: str) -> Json:
+    """What Python's parser lets through, and the standard does not. Errors: ValueError."""
+    message = f"{name} is not a value that JSON has"
+    raise ValueError(message)

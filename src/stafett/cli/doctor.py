@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +21,7 @@ import click
 
 from stafett import egress, errors, settings
 from stafett.cli import client, printing
+from stafett.engine.clock import SystemClock
 from stafett.settings import Settings
 
 _OLDEST_PYTHON: Final = (3, 11)
@@ -29,6 +31,10 @@ _WAL_RESET: Final = ((3, 7, 0), (3, 51, 2))
 """First and last release that can damage a WAL file when two connections checkpoint it."""
 _LITTLE_SPACE: Final = 1 << 30
 _NO_SPACE: Final = 64 << 20
+_FIRST_DAY: Final = datetime(2025, 1, 1, tzinfo=UTC)
+"""There was no Stafett before: a machine that believes so has lost its clock."""
+_CLOCK_SLACK: Final = timedelta(seconds=5)
+"""File systems round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +68,12 @@ def doctor(*, data: str | None, as_json: bool) -> None:
 def _findings(chosen: Settings, data: str | None) -> Iterator[Finding]:
     yield python(sys.version_info[:3])
     yield sqlite(sqlite3.sqlite_version_info)
+    database = _database(chosen)
     yield folder(chosen.data)
-    yield space(chosen.data)
+    yield space(database.parent)
+    yield clock(SystemClock().now(), written_at=_written_at(database))
     server = _server(Path(data) if data is not None else None)
-    yield lock(chosen.data, running=server.level == "OK")
+    yield lock(database, running=server.level == "OK")
     yield server
     yield reach(chosen)
 
@@ -121,9 +129,22 @@ def space(data: Path) -> Finding:
     return Finding(level="OK", about="space", text=text)
 
 
-def lock(data: Path, *, running: bool) -> Finding:
+def clock(now: datetime, *, written_at: datetime | None) -> Finding:
+    """Whether the time can be right: it is in every signature, and receivers allow 5 minutes."""
+    latest = max(filter(None, (written_at, _FIRST_DAY)))
+    shown = f"{now:%Y-%m-%d %H:%M:%S}Z"
+    if now + _CLOCK_SLACK < latest:
+        text = (
+            f"{shown} is before {latest:%Y-%m-%d %H:%M:%S}Z, which is over already: set it, and let"
+            " it be kept by NTP; receivers refuse what is more than 5 minutes off"
+        )
+        return Finding(level="FAIL", about="clock", text=text)
+    return Finding(level="OK", about="clock", text=shown)
+
+
+def lock(database: Path, *, running: bool) -> Finding:
     """Who uses the store."""
-    path = data / "stafett.db.lock"
+    path = database.with_name(f"{database.name}.lock")
     try:
         held = path.read_text().strip()
     except OSError:
@@ -163,6 +184,19 @@ def reach(chosen: Settings) -> Finding:
         return Finding(level="OK", about="egress", text=text)
     text = f"the public internet and {allowed}: this machine's own services can be reached"
     return Finding(level="WARN", about="egress", text=f"{text}; for development only")
+
+
+def _database(chosen: Settings) -> Path:
+    if chosen.database_url is None:
+        return chosen.data / "stafett.db"
+    return Path(chosen.database_url.reveal().removeprefix("sqlite:///"))
+
+
+def _written_at(database: Path) -> datetime | None:
+    """When the store was last written to."""
+    files = (database, database.with_name(f"{database.name}-wal"))
+    times = [each.stat().st_mtime for each in files if each.exists()]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
 def _nearest(path: Path) -> Path:

@@ -79,7 +79,7 @@ def _payload(given: str) -> str:
     """What `--data` means. Errors: InvalidSettings."""
     text, where = given, "--data"
     if given == "-":
-        text, where = sys.stdin.read(), "standard input"
+        text, where = _typed(), "standard input"
     elif given.startswith("@"):
         text, where = read_text(given.removeprefix("@")), given.removeprefix("@")
     if not isinstance(client.parse_json(text, where=where), dict):
@@ -88,11 +88,20 @@ def _payload(given: str) -> str:
     return text.strip()
 
 
-def read_text(name: str) -> str:
-    """A file named on the command line. Errors: InvalidSettings."""
+def _typed() -> str:
+    """Standard input, byte for byte, whatever the locale. Errors: InvalidSettings."""
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        message = f"standard input cannot be read: {error}"
+        raise errors.InvalidSettings(message) from None
+
+
+def read_text(name: str) -> str:
+    """A file named on the command line, byte for byte. Errors: InvalidSettings."""
+    try:
+        return Path(name).read_bytes().decode()
+    except (OSError, ValueError) as error:
         message = f"{name} cannot be read: {error}"
         raise errors.InvalidSettings(message) from None
 

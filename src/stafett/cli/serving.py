@@ -315,6 +315,7 @@ class _Serving:
 
 def write_found(path: Path, running: Running) -> None:
     """Tell this machine's command line where the server is; for the owner's eyes only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = {"url": running.url, "token": running.token.reveal(), "pid": os.getpid()}
     draft = path.with_suffix(f".{os.getpid()}")
     draft.unlink(missing_ok=True)

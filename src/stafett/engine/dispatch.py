@@ -73,12 +73,12 @@ class Dispatch:
             clock=clock,
             disable_after=attempts.plan.disable_after,
             on_recorded=self._recorded,
-            on_returned=lambda due: self.unreserve(due.endpoint_id),
+            on_returned=self._returned,
         )
         self._shares: dict[EndpointId, Share] = {}
         self._first = Lane(self._places.first, self._shares)
         self._again = Lane(self._places.again, self._shares)
-        self._tests = Lane(self._places.tests, self._shares)
+        self._tests = Lane(self._places.tests, self._shares, heeds_shares=False)
         self._held = 0
         self._claim: Claim | None = None
         self._unclaimed: set[EndpointId] = set()
@@ -136,17 +136,17 @@ class Dispatch:
 
     # --- from intake --------------------------------------------------------------------------
 
-    def reserve(self, endpoint_id: EndpointId, *, now: datetime) -> Claim | None:
+    def reserve(self, endpoint: Endpoint, *, now: datetime) -> Claim | None:
         """A claim for a delivery about to be born, where there is room for it; else None.
 
         A quarter of the room is kept for what the scan finds.
         """
-        share = self._share(endpoint_id)
+        share = self._share(endpoint.id)
         if (
             self.stopping
             or self._held >= self._places.held * 3 // 4
             or share.room <= 0
-            or share.not_before > now
+            or _quiet_until(endpoint, share, now) > now
         ):
             return None
         self._hold(share)
@@ -239,13 +239,10 @@ class Dispatch:
     def _not_before(self, endpoint: Endpoint, now: datetime) -> datetime:
         """When the receiver's pause and the endpoint's own rate allow the next request."""
         share = self._shares[endpoint.id]
-        earliest = max(now, share.not_before)
+        earliest = _quiet_until(endpoint, share, now)
         if not endpoint.rate_limit or earliest > now:
             return earliest
-        turn = max(now, share.next_turn)
-        share.next_turn = turn + timedelta(seconds=1) / endpoint.rate_limit
-        # Turns are handed out ahead; a wait shorter than a scan takes is not worth giving back.
-        return turn if turn - now > _PAUSE_BETWEEN_SCANS else now
+        return share.turn(now, every=timedelta(seconds=1) / endpoint.rate_limit)
 
     def _adapt(self, record: AttemptRecord) -> None:
         share = self._shares[record.attempt.endpoint_id]
@@ -269,11 +266,18 @@ class Dispatch:
                 self.hint(attempt.endpoint_id, due_at=record.due_at)
             self.unreserve(attempt.endpoint_id)
             _log_attempt(attempt, stale=stale)
+            if record.pause_endpoint_until is not None:
+                self._directory.forget_endpoints(attempt.app_id)
+                self._shares[attempt.endpoint_id].pause_recorded(record.pause_endpoint_until)
         apps = {record.attempt.endpoint_id: record.attempt.app_id for record in batch}
         for endpoint_id, reason in recorded.disabled.items():
             self._directory.forget_endpoints(apps[endpoint_id])
             self.counts["disabled"] += 1
             _log.warning("event=endpoint.disabled endpoint=%s reason=%s", endpoint_id, reason)
+
+    def _returned(self, due: DueDelivery, due_at: datetime) -> None:
+        self.unreserve(due.endpoint_id)
+        self.hint(due.endpoint_id, due_at=due_at)
 
     # --- the scan -----------------------------------------------------------------------------
 
@@ -341,6 +345,11 @@ class Dispatch:
         if self._claim is None or self._claim.lease_until - now < self._lease - _CLAIM_LIFE:
             self._claim = self._new_claim(now)
         return self._claim
+
+
+def _quiet_until(endpoint: Endpoint, share: Share, now: datetime) -> datetime:
+    """When its receiver may be asked again; `now`: at once."""
+    return max(now, share.not_before, endpoint.health.paused_until or now)
 
 
 def _log_attempt(attempt: Attempt, *, stale: bool) -> None:

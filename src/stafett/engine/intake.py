@@ -93,8 +93,18 @@ class Intake:
         )
         verdict = dispatch.watch(delivery.id)
         item = NewMessage(message=message, deliveries=(delivery,))
+        try:
+            stored = self._batcher.submit(item)
+        except errors.Unavailable:
+            self._withdraw(item)
+            verdict.cancel()
+            raise
         self._bytes_waiting += _size([item])
-        await self._batcher.submit(item)
+        try:
+            await stored
+        except errors.StafettError:
+            verdict.cancel()
+            raise
         return verdict
 
     @property
@@ -152,7 +162,7 @@ class Intake:
         due_at = message.deliver_at or now
         claim = None
         if self._dispatch is not None and due_at <= now:
-            claim = self._dispatch.reserve(endpoint.id, now=now)
+            claim = self._dispatch.reserve(endpoint, now=now)
         return NewDelivery(
             id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=due_at, claim=claim
         )

@@ -42,7 +42,7 @@ class Results:
         clock: Clock,
         disable_after: timedelta,
         on_recorded: Callable[[Sequence[AttemptRecord], Recorded], None],
-        on_returned: Callable[[DueDelivery], None],
+        on_returned: Callable[[DueDelivery, datetime], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -92,7 +92,7 @@ class Results:
                 # Their leases end by themselves; the scan finds them then.
                 _log.warning("event=release.failed count=%d detail=%s", len(claims), error)
         for each in batch:
-            self._on_returned(each.due)
+            self._on_returned(each.due, each.due_at)
         return [None] * len(batch)
 
     async def _wait_for_store(self, error: errors.Unavailable, count: int) -> None:

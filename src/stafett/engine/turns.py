@@ -8,7 +8,7 @@ halves when it times out; and by a quarter of what is free, so that nobody takes
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from stafett.ids import EndpointId
 from stafett.model import DueDelivery
@@ -18,13 +18,15 @@ _MAX_WIDTH = 64
 _QUEUE_PER_WIDTH = 8
 START_ROOM = _START_WIDTH * _QUEUE_PER_WIDTH
 """How many deliveries may be claimed for an endpoint of which nothing is known yet."""
+_TURN_KEPT = timedelta(seconds=2)
+_SOON = timedelta(milliseconds=10)  # not worth giving work back for
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Share:
     """How much of the senders one endpoint may have."""
 
-    __slots__ = ("held", "next_turn", "not_before", "under_way", "width")
+    __slots__ = ("_next_turn", "_promised", "held", "not_before", "under_way", "width")
 
     def __init__(self) -> None:
         self.width = _START_WIDTH
@@ -33,14 +35,38 @@ class Share:
         self.held = 0
         """Deliveries claimed for it by this process: queued, under way, or being recorded."""
         self.not_before = _LONG_AGO
-        """Its receiver asked for quiet until then."""
-        self.next_turn = _LONG_AGO
-        """When its own rate limit allows the next request."""
+        """Its receiver asked for quiet until then, and that is not on disk yet."""
+        self._next_turn = _LONG_AGO
+        """The first moment that its rate limit leaves to nobody yet."""
+        self._promised: deque[datetime] = deque()
+        """Moments before that, kept for work that was given back until then."""
 
     @property
     def room(self) -> int:
         """How many more deliveries may be claimed for it."""
         return self.width * _QUEUE_PER_WIDTH - self.held
+
+    def turn(self, now: datetime, *, every: timedelta) -> datetime:
+        """When a request may begin if there is to be one `every` so long.
+
+        `now`: at once. Later: the moment is kept for whoever comes back then.
+        """
+        while self._promised and self._promised[0] < now - _TURN_KEPT:
+            self._promised.popleft()
+        if self._promised and self._promised[0] <= now:
+            self._promised.popleft()
+            return now
+        turn = max(now, self._next_turn)
+        self._next_turn = turn + every
+        if turn - now <= _SOON:
+            return now
+        self._promised.append(turn)
+        return turn
+
+    def pause_recorded(self, until: datetime) -> None:
+        """The endpoint itself knows now that its receiver asked for quiet until then."""
+        if self.not_before <= until:
+            self.not_before = _LONG_AGO
 
     def grow(self) -> None:
         """It answered."""
@@ -52,10 +78,14 @@ class Share:
 
 
 class Lane:
-    """One kind of work (first attempts, or retries) with places of its own."""
+    """One kind of work (first attempts, retries, tests) with places of its own."""
 
-    def __init__(self, places: int, shares: dict[EndpointId, Share]) -> None:
+    def __init__(
+        self, places: int, shares: dict[EndpointId, Share], *, heeds_shares: bool = True
+    ) -> None:
+        """Without `heeds_shares` an endpoint may have any number of its requests under way."""
         self.places = places
+        self._heeds_shares = heeds_shares
         self.under_way = 0
         self._shares = shares
         self._queues: dict[EndpointId, deque[DueDelivery]] = {}
@@ -86,7 +116,7 @@ class Lane:
             self._in_ring.discard(endpoint_id)
             share = self._shares[endpoint_id]
             fair = max(1, min(share.width, (self.places - self.under_way) // 4))
-            if share.under_way >= fair:
+            if self._heeds_shares and share.under_way >= fair:
                 continue
             queue = self._queues[endpoint_id]
             due = queue.popleft()

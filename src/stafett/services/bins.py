@@ -44,6 +44,7 @@ _MAX_TAILS: Final = 100
 _MAX_KNOWN: Final = 1_000
 _TOKEN_BYTES: Final = 16
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Framing is the server's; the others would let a stranger's bin act on the origin it shares with
@@ -124,6 +125,14 @@ def origin_of(
     if ids.is_id(ids.MESSAGE, message) and ids.is_id(ids.ATTEMPT, attempt):
         return MessageId(message), AttemptId(attempt)
     return None, None
+
+
+def number_of(text: str) -> int:
+    """The number of a capture. Errors: BadRequest, also for one that no store can hold."""
+    if not _NUMBER.fullmatch(text):
+        message = f"{text!r} is not the number of a capture"
+        raise errors.BadRequest(message)
+    return int(text)
 
 
 class Tail:
@@ -310,9 +319,8 @@ class Bins:
 
         Errors: BadRequest when it is not.
         """
-        if page.after is not None and not page.after.isdecimal():
-            message = f"{page.after!r} is not the number of a capture"
-            raise errors.BadRequest(message)
+        if page.after is not None:
+            number_of(page.after)
         await self.get(bin_id)
         return await self._store.list_captures(bin_id, page)
 

@@ -26,6 +26,7 @@ MAX_BATCH: Final = 1_000
 MAX_TAGS: Final = 8
 MAX_DELAY: Final = timedelta(days=14)
 MIN_RETENTION: Final = timedelta(days=1)
+MAX_RETENTION: Final = timedelta(days=3_650)
 DEFAULT_APP: Final = "default"
 _PLAIN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 
@@ -113,11 +114,7 @@ class Messages:
         What is wrong with one does not touch the others. Errors of the whole: NotFound
         (application), BadRequest (too many), Unavailable (none was accepted).
         """
-        if len(batch) > MAX_BATCH:
-            message = (
-                f"a batch may have at most {MAX_BATCH:,} messages, this one has {len(batch):,}"
-            )
-            raise errors.BadRequest(message)
+        check_batch_size(len(batch))
         application = await self._directory.application(app)
         answers: list[Message | errors.StafettError] = []
         for new in batch:
@@ -194,6 +191,13 @@ class Messages:
         )
 
 
+def check_batch_size(count: int) -> None:
+    """Errors: BadRequest."""
+    if count > MAX_BATCH:
+        message = f"a batch may have at most {MAX_BATCH:,} messages, this one has {count:,}"
+        raise errors.BadRequest(message)
+
+
 def _raise_unless_added(result: AddResult, new: NewMessage) -> None:
     match result.status:
         case AddStatus.ADDED | AddStatus.REPEATED:
@@ -233,6 +237,7 @@ def _check(new: NewMessage, now: datetime) -> None:
         found.word(tag, "tags", place)
     if new.deliver_at is not None and new.deliver_at > now + MAX_DELAY:
         found.add(f"may be at most {MAX_DELAY.days} days ahead", "deliver_at")
-    if new.payload_retention is not None and new.payload_retention < MIN_RETENTION:
-        found.add("must be at least one day", "payload_retention_period")
+    kept = new.payload_retention
+    if kept is not None and not MIN_RETENTION <= kept <= MAX_RETENTION:
+        found.add(f"must be 1 to {MAX_RETENTION.days:,} days", "payload_retention_period")
     found.close()

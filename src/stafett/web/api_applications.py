@@ -11,7 +11,8 @@ from stafett.web.calls import Call, Reply
 from stafett.web.wire import ApplicationIn, ApplicationPatch, application_out
 
 
-def _new(body: ApplicationIn) -> NewApplication:
+def new_application(body: ApplicationIn) -> NewApplication:
+    """What `body` asks for; the newer spelling of a field wins over the older."""
     rate = body.throttle_rate if body.throttle_rate is not None else body.rate_limit
     return NewApplication(
         name=body.name, uid=body.uid, rate_limit=rate, metadata=body.metadata or {}
@@ -27,7 +28,7 @@ async def list_applications(call: Call) -> Reply:
 
 async def create_application(call: Call) -> Reply:
     """A new application; with `get_if_exists`, the one that has the uid already."""
-    new = _new(call.read(ApplicationIn))
+    new = new_application(call.read(ApplicationIn))
     if not call.flag("get_if_exists", default=False):
         return Reply(201, application_out(await call.stafett.applications.create(new)))
     application, created = await call.stafett.applications.get_or_create(new)
@@ -41,7 +42,7 @@ async def get_application(call: Call) -> Reply:
 
 async def put_application(call: Call) -> Reply:
     """Replace one, or create it under the uid in the path."""
-    new = _new(call.read(ApplicationIn))
+    new = new_application(call.read(ApplicationIn))
     application, created = await call.stafett.applications.upsert(call.app, new)
     return Reply(201 if created else 200, application_out(application))
 

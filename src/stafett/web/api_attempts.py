@@ -59,6 +59,7 @@ async def _listed(call: Call, *, by_endpoint: bool) -> Reply:
     content = call.flag("with_content", default=True)
     with_message = call.flag("with_msg", default=False)
     if where is None:
+        await _check_exists(call, by_endpoint=by_endpoint)
         return Reply(200, {"data": [], "iterator": None, "done": True})
     deliveries = call.stafett.deliveries
     if by_endpoint:
@@ -80,6 +81,14 @@ async def _listed(call: Call, *, by_endpoint: bool) -> Reply:
             ),
         ),
     )
+
+
+async def _check_exists(call: Call, *, by_endpoint: bool) -> None:
+    """Errors: NotFound."""
+    if by_endpoint:
+        await call.stafett.endpoints.get(call.app, call.params["endpoint"])
+    else:
+        await call.stafett.messages.get(call.app, call.params["message"], with_payload=False)
 
 
 async def _of_endpoint(call: Call, where: AttemptFilter) -> AttemptFilter:

@@ -11,9 +11,9 @@ import msgspec
 from stafett import errors
 from stafett.ids import BinId, CaptureId
 from stafett.model import Bin, ScriptedReply
-from stafett.services.bins import Tail
+from stafett.services.bins import Tail, number_of, reads_with
 from stafett.web import paging
-from stafett.web.calls import Call, Reply, Stream
+from stafett.web.calls import Call, Reply, Stream, span
 from stafett.web.wire import (
     BinIn,
     BinOut,
@@ -24,6 +24,16 @@ from stafett.web.wire import (
 )
 
 _HEARTBEAT_SECONDS = 15.0
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+async def may_read(call: Call, text: str) -> bool:
+    """Whether `text` is the read token of the bin in the path."""
+    try:
+        found = await call.stafett.bins.get(_id(call))
+    except errors.NotFound:
+        return False
+    return reads_with(found, text)
 
 
 def _id(call: Call) -> BinId:
@@ -72,7 +82,7 @@ async def put_reply(call: Call) -> Reply:
         status_code=body.status_code,
         headers=tuple(body.headers),
         body=body.body.encode(),
-        delay=timedelta(milliseconds=body.delay_ms),
+        delay=span(body.delay_ms, unit=_MILLISECOND, field="delay_ms"),
     )
     return Reply(200, _out(call, await call.stafett.bins.set_reply(_id(call), reply)))
 
@@ -109,10 +119,8 @@ async def tail(call: Call) -> Stream:
     otherwise it begins with the next request.
     """
     seen = call.header(b"last-event-id") or call.one("after")
-    if seen is not None and not seen.isdecimal():
-        message = f"Last-Event-ID must be the number of a capture, not {seen!r}"
-        raise errors.BadRequest(message)
-    following = await call.stafett.bins.tail(_id(call), None if seen is None else int(seen))
+    after = None if seen is None else number_of(seen)
+    following = await call.stafett.bins.tail(_id(call), after)
     return Stream(_events(following))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from msgspec import UNSET
 
 from stafett.model import EndpointChanges
 from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
 from stafett.web import paging
-from stafett.web.calls import Call, Reply, aware
+from stafett.web.api_messages import object_of
+from stafett.web.calls import Call, Reply, aware, span
 from stafett.web.wire import (
     EndpointIn,
     EndpointPatch,
@@ -26,6 +28,8 @@ from stafett.web.wire import (
     task_out,
     test_out,
 )
+
+_SECOND: Final = timedelta(seconds=1)
 
 
 def _ref(call: Call) -> str:
@@ -131,12 +135,14 @@ async def get_secret(call: Call) -> Reply:
 async def rotate_secret(call: Call) -> Reply:
     """A new signing secret; the old one signs too for a grace period (24 h)."""
     body = call.read(RotateIn)
-    seconds = body.grace_period_seconds
+    grace = DEFAULT_GRACE
+    if body.grace_period_seconds is not None:
+        grace = span(body.grace_period_seconds, unit=_SECOND, field="grace_period_seconds")
     key = await call.stafett.endpoints.rotate_secret(
         call.app,
         _ref(call),
         key=body.key,
-        grace=DEFAULT_GRACE if seconds is None else timedelta(seconds=seconds),
+        grace=grace,
     )
     return Reply(200, KeyOut(key=key))
 
@@ -179,8 +185,8 @@ async def recover(call: Call) -> Reply:
     task = await call.stafett.deliveries.recover(
         call.app,
         _ref(call),
-        since=aware(body.since),
-        until=None if body.until is None else aware(body.until),
+        since=aware(body.since, field="since"),
+        until=None if body.until is None else aware(body.until, field="until"),
     )
     return Reply(202, task_out(task))
 
@@ -192,7 +198,7 @@ async def send_example(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if body.payload is None else bytes(body.payload),
+        payload=None if body.payload is None else object_of(body.payload),
     )
     return Reply(200, message_out(message, with_content=True))
 
@@ -204,6 +210,6 @@ async def send_test(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if body.payload is None else bytes(body.payload),
+        payload=None if body.payload is None else object_of(body.payload),
     )
     return Reply(200, test_out(result.message, result.attempt))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from typing import Final
+
+from msgspec import Raw
 
 from stafett import errors
 from stafett.model import Message, MessageFilter
-from stafett.services.messages import NewMessage
+from stafett.services.messages import NewMessage, check_batch_size
 from stafett.store import Idempotency
 from stafett.web import paging
-from stafett.web.calls import Call, Reply, aware
+from stafett.web.api_applications import new_application
+from stafett.web.calls import Call, Reply, aware, span
 from stafett.web.errors import body_of, status_of
 from stafett.web.wire import (
+    ApplicationIn,
     BatchIn,
     BatchItemOut,
     BatchOut,
@@ -20,31 +25,51 @@ from stafett.web.wire import (
     message_out,
 )
 
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+
+
+def object_of(payload: Raw) -> bytes:
+    """The very bytes of a payload that is a JSON object. Errors: Invalid.
+
+    The decoder steps over it without a look at its text, so that is looked at here.
+    """
+    body = bytes(payload)
+    if body[:1] != b"{":
+        raise errors.Invalid([errors.Problem(("body", "payload"), "must be a JSON object")])
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 (byte {error.start:,})"
+        kind = "value_error.jsondecode"
+        raise errors.Invalid([errors.Problem(("body", "payload"), message, kind)]) from None
+    return body
+
 
 def _new(body: MessageIn) -> NewMessage:
     params = body.transformations_params
     if params is not None and params.raw_payload is not None:
         payload = params.raw_payload.encode()
     else:
-        payload = bytes(body.payload)
-        if payload[:1] != b"{":
-            raise errors.Invalid([errors.Problem(("body", "payload"), "must be a JSON object")])
+        payload = object_of(body.payload)
     return NewMessage(
         event_type=body.event_type,
         payload=payload,
         uid=body.event_id,
         channels=tuple(body.channels or ()),
         tags=tuple(body.tags or ()),
-        deliver_at=None if body.deliver_at is None else aware(body.deliver_at),
+        deliver_at=None if body.deliver_at is None else aware(body.deliver_at, field="deliver_at"),
         payload_retention=_retention(body),
     )
 
 
 def _retention(body: MessageIn) -> timedelta | None:
     if body.payload_retention_hours is not None:
-        return timedelta(hours=body.payload_retention_hours)
+        hours = body.payload_retention_hours
+        return span(hours, unit=_HOUR, field="payload_retention_hours")
     if body.payload_retention_period is not None:
-        return timedelta(days=body.payload_retention_period)
+        days = body.payload_retention_period
+        return span(days, unit=_DAY, field="payload_retention_period")
     return None
 
 
@@ -63,18 +88,35 @@ def idempotency(call: Call) -> Idempotency | None:
 
 async def create_message(call: Call) -> Reply:
     """Accept one message: 202 once it and its deliveries are on disk."""
-    message = await call.stafett.messages.accept(
-        call.app, _new(call.read(MessageIn)), idempotency=idempotency(call)
-    )
+    body = call.read(MessageIn)
+    new, promise = _new(body), idempotency(call)
+    try:
+        message = await call.stafett.messages.accept(call.app, new, idempotency=promise)
+    except errors.NotFound:
+        if body.application is None:
+            raise
+        await _make_application(call, body.application)
+        message = await call.stafett.messages.accept(call.app, new, idempotency=promise)
     content = not call.scope["query_string"] or call.flag("with_content", default=True)
     return Reply(202, message_out(message, with_content=content))
+
+
+async def _make_application(call: Call, body: ApplicationIn) -> None:
+    """The application that the path names. Errors: Invalid."""
+    if body.uid != call.app:
+        kind = "application_uid_missing" if body.uid is None else "application_uid_mismatch"
+        where = ("body", "application", "uid")
+        raise errors.Invalid([errors.Problem(where, "must be the uid in the path", kind)])
+    await call.stafett.applications.get_or_create(new_application(body))
 
 
 async def create_batch(call: Call) -> Reply:
     """Accept up to 1,000 messages in one commit; the answers are one for each."""
     news: list[NewMessage] = []
     answers: dict[int, BatchItemOut] = {}
-    for place, body in enumerate(call.read(BatchIn).messages):
+    messages = call.read(BatchIn).messages
+    check_batch_size(len(messages))  # the ones that are wrong count as well
+    for place, body in enumerate(messages):
         try:
             news.append(_new(body))
         except errors.Invalid as error:

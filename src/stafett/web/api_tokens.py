@@ -24,7 +24,7 @@ async def create_token(call: Call) -> Reply:
     token, text = await call.stafett.tokens.create(
         body.name,
         app_id=app_id,
-        expires_at=None if body.expires_at is None else aware(body.expires_at),
+        expires_at=None if body.expires_at is None else aware(body.expires_at, field="expires_at"),
     )
     return Reply(201, token_out(token, text))
 

@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final
 
 from stafett import errors
 from stafett.app import Asgi, Receive, Scope, Send, Stafett
-from stafett.model import Token
-from stafett.web import bins, metrics, openapi, probes
+from stafett.ids import AppId
+from stafett.web import api_bins, bins, metrics, openapi, probes
 from stafett.web.calls import Call, RawHeaders, Reply, Stream
 from stafett.web.errors import body_of, headers_of, status_of
 from stafett.web.idempotency import Promises
-from stafett.web.routes import PREFIX, ROUTES, Access, Route, Tree, is_not_offered
+from stafett.web.not_offered import is_not_offered
+from stafett.web.routes import PREFIX, ROUTES, Access, Route
+from stafett.web.tree import Tree
 
 _log = logging.getLogger("stafett.web")
 
 _JSON: Final = (b"content-type", b"application/json")
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_ANY_ORIGIN: Final = (b"access-control-allow-origin", b"*")
 _CORS_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _API: Final = PREFIX + "/"
+_INGEST: Final = "/ingest" + PREFIX
+_PAGES: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs"})
 
 
 def make_app(stafett: Stafett) -> Asgi:
@@ -80,22 +86,26 @@ class _App:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | Stream | None:
         """None: the answer was sent already."""
-        if not self._stafett.started:
-            # Mounted in somebody else's application, no lifespan event may ever come.
-            await self._stafett.start()
         path = _own_path(scope)
+        if not self._stafett.started and not self._stafett.stopping.is_set():
+            # Mounted in somebody else's application, no lifespan event may ever come. What has
+            # ended does not begin again: its store answers that it is closed.
+            await self._stafett.start()
         if path.startswith(_API):
             return await self._api(path, scope, receive)
         first, _, rest = path[1:].partition("/")
         if first == "in" and rest:
             token = rest.partition("/")[0]
-            await bins.catch(self._stafett, (scope, receive, send), token=token)
-            return None
+            return await bins.catch(self._stafett, (scope, receive, send), token=token)
         return await self._page(path.rstrip("/") or "/", scope)
 
     async def _page(self, path: str, scope: Scope) -> Reply:
-        if scope["method"] not in {"GET", "HEAD"}:
+        if path.startswith(_INGEST):
+            raise _not_offered(path)
+        if path not in _PAGES:
             raise _unknown(path)
+        if scope["method"] not in {"GET", "HEAD"}:
+            return _other_method(scope, {"GET"})
         match path:
             case "/health":
                 return probes.health()
@@ -106,58 +116,47 @@ class _App:
                 return _bytes(body, metrics.CONTENT_TYPE)
             case "/openapi.json":
                 return _bytes(await self._pages.document(), "application/json")
-            case "/docs":
-                return Reply(200, await self._pages.reading(), self._pages.reading_headers())
             case _:
-                raise _unknown(path)
+                return Reply(200, await self._pages.reading(), self._pages.reading_headers())
 
     async def _api(self, path: str, scope: Scope, receive: Receive) -> Reply | Stream:
-        found = self._tree.find(path[len(_API) :])
-        if found is None:
-            if is_not_offered(path[len(_API) :].rstrip("/").split("/")):
-                message = f"{path} is part of the format, but Stafett does not offer it (yet)"
-                raise errors.NotImplementedHere(message)
-            raise _unknown(path)
-        routes, values = found
+        routes, values = self._tree.find(path[len(_API) :]) or ({}, [])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = routes.get(method)
         if route is None:
-            return _other_method(scope, routes)
-        body = await _read(scope, receive, limit=route.max_body)
+            return _without_route(scope, path, routes)
         params = dict(zip(self._variables[route], values, strict=True))
-        call = Call(self._stafett, scope, body=body, params=params)
+        call = Call(self._stafett, scope, params=params)
         if route.access is not Access.OPEN:
-            call.token = await self._authenticated(call)
-            await self._authorize(call, route)
+            await self._admit(call, route)
+        call.body = await _read(scope, receive, limit=route.max_body)
         if method == "POST" and not route.own_idempotency:
             return await self._promises.keep(call, route.handler)
         return await route.handler(call)
 
-    async def _authenticated(self, call: Call) -> Token:
-        header = call.header(b"authorization")
-        if header is None:
-            message = "send a token: `authorization: Bearer …` (stafett token create makes one)"
-            raise errors.Unauthenticated(message)
-        scheme, _, text = header.partition(" ")
-        if scheme.lower() != "bearer" or not text:
-            message = "the authorization header must be `Bearer` and a token"
-            raise errors.Unauthenticated(message)
-        return await self._stafett.tokens.authenticate(text.strip())
+    async def _admit(self, call: Call, route: Route) -> None:
+        """Errors: Unauthenticated, NotFound, Forbidden."""
+        text = call.bearer
+        try:
+            token = call.token = await self._stafett.tokens.authenticate(text)
+        except errors.Unauthenticated:
+            if route.access is Access.READER and await api_bins.may_read(call, text):
+                return
+            raise
+        if token.app_id is not None and route.access is not Access.ANY:
+            await self._authorize(call, route, app_id=token.app_id)
 
-    async def _authorize(self, call: Call, route: Route) -> None:
+    async def _authorize(self, call: Call, route: Route, *, app_id: AppId) -> None:
         """An application's token: its own application, and there not everything.
 
         Another application answers as one that does not exist. Errors: NotFound, Forbidden.
         """
-        token = call.token
-        if token is None or token.app_id is None or route.access is Access.ANY:
-            return
         if call.app:
             application = await self._stafett.applications.get(call.app)
-            if application.id != token.app_id:
+            if application.id != app_id:
                 message = f"there is no application with the id or uid {call.app!r}"
                 raise errors.NotFound(message)
-        if route.access is Access.OWNER:
+        if route.access is not Access.APP:
             message = "this needs an owner token; this one is for a single application"
             raise errors.Forbidden(message)
 
@@ -174,23 +173,28 @@ def _own_path(scope: Scope) -> str:
 
 
 async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """The whole body. Errors: PayloadTooLarge (before it is read, where its length is told)."""
+    """The whole body. Errors: PayloadTooLarge (before it is read, where its length is told).
+
+    BadRequest when the caller goes away meanwhile.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise _too_large(limit)
-    event = await receive()
-    body: bytes = event.get("body", b"")
-    while event.get("more_body", False):
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
         event = await receive()
         if event["type"] == "http.disconnect":
             message = "the request ended before its body did"
             raise errors.BadRequest(message)
-        body += event.get("body", b"")
-        if len(body) > limit:
+        chunk: bytes = event.get("body", b"")
+        size += len(chunk)
+        if size > limit:
             raise _too_large(limit)
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
+        chunks.append(chunk)
+        more = event.get("more_body", False)
+    return b"".join(chunks)  # one chunk, the usual case, is not copied
 
 
 def _too_large(limit: int) -> errors.PayloadTooLarge:
@@ -201,8 +205,24 @@ def _unknown(path: str) -> errors.NotFound:
     return errors.NotFound(f"there is nothing at {path}; /docs lists what there is")
 
 
-def _other_method(scope: Scope, routes: Mapping[str, Route]) -> Reply:
-    allowed = ", ".join(sorted(routes)).encode()
+def _not_offered(path: str) -> errors.NotImplementedHere:
+    message = f"{path} is part of the format, but Stafett does not offer it (yet)"
+    return errors.NotImplementedHere(message)
+
+
+def _without_route(scope: Scope, path: str, routes: Collection[str]) -> Reply:
+    """Errors: NotImplementedHere, NotFound."""
+    if scope["method"] != "OPTIONS" and is_not_offered(path[len(_API) :]):
+        raise _not_offered(path)
+    if not routes:
+        raise _unknown(path)
+    return _other_method(scope, routes)
+
+
+def _other_method(scope: Scope, methods: Collection[str]) -> Reply:
+    """What the methods are, for one that is not among them."""
+    more = ["HEAD"] if "GET" in methods else []
+    allowed = ", ".join(sorted([*methods, *more])).encode()
     if scope["method"] == "OPTIONS":
         return Reply(204, headers=_preflight(scope, allowed))
     detail = f"{scope['method']} is not possible here, {allowed.decode()} is"
@@ -229,10 +249,14 @@ async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
     headers = [*reply.headers, _NOSNIFF]
     if not isinstance(reply.content, bytes) and body:
         headers.append(_JSON)
+    if scope["method"] != "POST":  # answers to POST are not kept by anybody
+        headers.append(_NO_STORE)
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
-    if b"origin" in dict(scope["headers"]):
-        headers.append((b"access-control-allow-origin", b"*"))
+    for name, _ in scope["headers"]:
+        if name == b"origin":
+            headers.append(_ANY_ORIGIN)
+            break
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     sent = b"" if scope["method"] == "HEAD" else body
     await send({"type": "http.response.body", "body": sent})
@@ -244,7 +268,7 @@ async def _send_stream(
     """Ends with the stream itself, when its reader is gone, or when the server stops."""
     headers: RawHeaders = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-store"),
+        _NO_STORE,
         (b"x-accel-buffering", b"no"),
         _NOSNIFF,
     ]

@@ -7,13 +7,18 @@ runs nothing of it.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from stafett import errors
 from stafett.app import Receive, Scope, Send, Stafett
 from stafett.model import ScriptedReply
 from stafett.services.bins import MAX_BODY_BYTES, Caught
-from stafett.web.calls import RawHeaders
+from stafett.web.calls import RawHeaders, Reply
 
+_MAX_HEADERS: Final = 100
+_MAX_HEADER_BYTES: Final = 8 * 1024
+_MAX_HEADERS_BYTES: Final = 64 * 1024
+_BODY_SECONDS: Final = 30
 _SAFE: RawHeaders = [
     (b"content-security-policy", b"sandbox; default-src 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -22,10 +27,22 @@ _SAFE: RawHeaders = [
 ]
 
 
-async def catch(stafett: Stafett, request: tuple[Scope, Receive, Send], *, token: str) -> None:
-    """Keep one ASGI request and answer it. Errors: NotFound, Unavailable."""
+async def catch(
+    stafett: Stafett, request: tuple[Scope, Receive, Send], *, token: str
+) -> Reply | None:
+    """Keep one ASGI request and answer it; what is not kept gets a reply that says why.
+
+    Errors: NotFound, Unavailable, BadRequest (the caller went away).
+    """
     scope, receive, send = request
-    body, truncated = await _read(receive)
+    if _has_too_much_of_headers(scope["headers"]):
+        return _refusal(431, "headers_too_large", "at most 100 headers of 8 KiB, 64 KiB together")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body, truncated = await _read(receive)
+    except TimeoutError:
+        detail = f"the body did not come within {_BODY_SECONDS} seconds"
+        return _refusal(408, "request_timeout", detail)
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     client = scope.get("client")
@@ -44,6 +61,20 @@ async def catch(stafett: Stafett, request: tuple[Scope, Receive, Send], *, token
     if reply.delay:
         await asyncio.sleep(reply.delay.total_seconds())
     await _answer(send, reply, with_body=scope["method"] != "HEAD")
+    return None
+
+
+def _has_too_much_of_headers(headers: RawHeaders) -> bool:
+    sizes = [len(name) + len(value) for name, value in headers]
+    return (
+        len(sizes) > _MAX_HEADERS
+        or max(sizes, default=0) > _MAX_HEADER_BYTES
+        or sum(sizes) > _MAX_HEADERS_BYTES
+    )
+
+
+def _refusal(status: int, code: str, detail: str) -> Reply:
+    return Reply(status, {"code": code, "detail": detail}, [(b"connection", b"close")])
 
 
 async def _read(receive: Receive) -> tuple[bytes, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -48,14 +48,13 @@ class Stream:
 
 
 class Call:
-    """A request to the API, with its token already checked."""
+    """A request to the API; a handler gets it with its token checked and its body read."""
 
-    def __init__(
-        self, stafett: Stafett, scope: Scope, *, body: bytes, params: Mapping[str, str]
-    ) -> None:
+    def __init__(self, stafett: Stafett, scope: Scope, *, params: Mapping[str, str]) -> None:
         self.stafett = stafett
         self.scope = scope
-        self.body = body
+        self.body = b""
+        """Read only once the token is known to be good."""
         self.params = params
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.token: Token | None = None
@@ -122,7 +121,7 @@ class Call:
             return None
         try:
             # A plus that was not escaped arrives as a space.
-            return aware(datetime.fromisoformat(text.replace(" ", "+")))
+            return _in_utc(datetime.fromisoformat(text.replace(" ", "+")))
         except (ValueError, OverflowError):
             message = f"{name} must be a time such as 2026-11-24T12:00:00Z, not {text!r}"
             raise errors.BadRequest(message) from None
@@ -131,6 +130,19 @@ class Call:
         """The last value of a header, by lower-case name."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def bearer(self) -> str:
+        """The text of the token that came along. Errors: Unauthenticated."""
+        header = self.header(b"authorization")
+        if header is None:
+            message = "send a token: `authorization: Bearer …` (stafett token create makes one)"
+            raise errors.Unauthenticated(message)
+        scheme, _, text = header.partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            message = "the authorization header must be `Bearer` and a token"
+            raise errors.Unauthenticated(message)
+        return text.strip()
 
     @property
     def base_url(self) -> str:
@@ -145,8 +157,24 @@ class Call:
         return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
 
 
-def aware(at: datetime) -> datetime:
-    """`at` in UTC; one without an offset is taken as UTC."""
+def aware(at: datetime, *, field: str) -> datetime:
+    """`at` of the body in UTC; one without an offset is taken as UTC. Errors: Invalid."""
+    try:
+        return _in_utc(at)
+    except OverflowError:
+        problem = errors.Problem(("body", field), "is not between the years 1 and 9999 in UTC")
+        raise errors.Invalid([problem]) from None
+
+
+def span(amount: int, *, unit: timedelta, field: str) -> timedelta:
+    """`amount` times `unit`, as the body's `field` says. Errors: Invalid, for what is absurd."""
+    try:
+        return amount * unit
+    except OverflowError:
+        raise errors.Invalid([errors.Problem(("body", field), "is too long")]) from None
+
+
+def _in_utc(at: datetime) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

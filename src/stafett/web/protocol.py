@@ -13,6 +13,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEAD = b"HTTP/1.1 "
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class _Held:
@@ -25,10 +26,15 @@ class _Held:
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Write what is held and `data` together; a head alone is held."""
+        """Write what is held and `data` together; a head alone is held.
+
+        Not the head that asks for the body: the caller waits for it before it sends more.
+        """
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.startswith(_HEAD) and data.endswith(b"\r\n\r\n"):
+        elif (
+            data.startswith(_HEAD) and data.endswith(b"\r\n\r\n") and not data.startswith(_CONTINUE)
+        ):
             self._head = data
             return
         self._transport.write(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +30,8 @@ class Access(enum.Enum):
     """Owner tokens, and the application's own."""
     OWNER = "owner"
     """Owner tokens alone."""
+    READER = "reader"
+    """Owner tokens, and the read token of the bin in the path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,120 +290,20 @@ def _add_bins(table: _Table) -> None:
     def add(line: str, handler: Handler, status: int, **more: Any) -> None:
         table.add(line, handler, status, access=Access.OWNER, **more)
 
+    def add_reading(line: str, handler: Handler, **more: Any) -> None:
+        table.add(line, handler, 200, access=Access.READER, **more)
+
     add("GET /bin", bins.list_bins, 200, query=_ORDERED, out=wire.BinOut)
     add("POST /bin", bins.create_bin, 201, body=wire.BinIn, out=wire.BinOut)
-    add(f"GET {_BIN}", bins.get_bin, 200, out=wire.BinOut)
+    add_reading(f"GET {_BIN}", bins.get_bin, out=wire.BinOut)
     add(f"DELETE {_BIN}", bins.delete_bin, 204)
     add(f"PUT {_BIN}/reply", bins.put_reply, 200, body=wire.ReplyIn, out=wire.BinOut)
     captures = f"{_BIN}/capture"
-    add(f"GET {captures}", bins.list_captures, 200, query=_ORDERED, out=wire.CaptureOut)
+    add_reading(f"GET {captures}", bins.list_captures, query=_ORDERED, out=wire.CaptureOut)
     add(f"DELETE {captures}", bins.clear_bin, 200, out=wire.DeletedOut)
-    add(f"GET {captures}/{{capture}}", bins.get_capture, 200, out=wire.CaptureOut)
+    add_reading(f"GET {captures}/{{capture}}", bins.get_capture, out=wire.CaptureOut)
     add(f"DELETE {captures}/{{capture}}", bins.delete_capture, 204)
-    add(f"GET {_BIN}/tail", bins.tail, 200, query=("after",))
+    add_reading(f"GET {_BIN}/tail", bins.tail, query=("after",))
 
 
 ROUTES = _table()
-
-NOT_OFFERED = tuple(
-    path.split("/")
-    for path in (
-        "app/*/endpoint/*/replay-missing",
-        "app/*/endpoint/*/bulk-replay",
-        "app/*/endpoint/*/transformation",
-        "app/*/endpoint/*/attempt-stats",
-        "app/*/msg/precheck/active",
-        "app/*/msg/bulk-expunge",
-        "app/*/msg/expunge-all-contents",
-        "app/*/msg/*/attempt/*/headers",
-        "app/*/integration/**",
-        "app/*/poller/**",
-        "app/*/destination/**",
-        "app/*/autoconfig/**",
-        "auth/**",
-        "background-task/**",
-        "stats/**",
-        "event-type/import/openapi",
-        "environment/**",
-        "operational-webhook/**",
-        "connector/**",
-        "stream/**",
-        "admin/**",
-    )
-)
-"""What the format knows and Stafett does not offer (yet): answered as such, not as unknown."""
-
-
-def is_not_offered(segments: list[str]) -> bool:
-    """Whether a path below the prefix is one of those."""
-    return any(_fits(pattern, segments) for pattern in NOT_OFFERED)
-
-
-def _fits(pattern: Sequence[str], segments: Sequence[str]) -> bool:
-    if pattern[-1] == "**":
-        pattern = pattern[:-1]
-        segments = segments[: len(pattern)]
-    return len(pattern) == len(segments) and all(
-        wanted in {"*", given} for wanted, given in zip(pattern, segments, strict=True)
-    )
-
-
-_MAX_REMEMBERED = 4_096
-
-
-class Tree:
-    """Finds the route of a path: segments that are spelled out come before those that vary."""
-
-    def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._root = _Node()
-        self._found: dict[str, tuple[dict[str, Route], list[str]]] = {}
-        for route in routes:
-            node = self._root
-            for segment in route.path.strip("/").split("/"):
-                node = node.child(segment)
-            node.routes[route.method] = route
-
-    def find(self, path: str) -> tuple[dict[str, Route], list[str]] | None:
-        """The routes of a path below the prefix by method, and its variable segments in order.
-
-        Paths asked for before are remembered, a few thousand of them.
-        """
-        found = self._found.get(path)
-        if found is None:
-            found = self._root.find(path.rstrip("/").split("/"), 0)
-            if found is not None:
-                if len(self._found) >= _MAX_REMEMBERED:
-                    self._found.clear()
-                self._found[path] = found
-        return found
-
-
-class _Node:
-    __slots__ = ("children", "routes", "variable")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.variable: _Node | None = None
-        self.routes: dict[str, Route] = {}
-
-    def child(self, segment: str) -> _Node:
-        if not segment.startswith("{"):
-            return self.children.setdefault(segment, _Node())
-        if self.variable is None:
-            self.variable = _Node()
-        return self.variable
-
-    def find(self, segments: list[str], at: int) -> tuple[dict[str, Route], list[str]] | None:
-        if at == len(segments):
-            return (self.routes, []) if self.routes else None
-        known = self.children.get(segments[at])
-        if known is not None:
-            found = known.find(segments, at + 1)
-            if found is not None:
-                return found
-        if self.variable is None or not segments[at]:
-            return None
-        found = self.variable.find(segments, at + 1)
-        if found is not None:
-            found[1].insert(0, segments[at])
-        return found

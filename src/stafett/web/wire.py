@@ -450,6 +450,8 @@ class MessageIn(In):
     payload_retention_period: int | None = None
     payload_retention_hours: int | None = None
     transformations_params: TransformationsParams | None = None
+    application: ApplicationIn | None = None
+    """Made first, where the one in the path does not exist yet."""
 
 
 class BatchIn(In):

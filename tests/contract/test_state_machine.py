@@ -1,0 +1,562 @@
+"""Any order of the verbs: nothing owed is lost, nobody writes after their claim is gone.
+
+The oracle is a model of deliveries and endpoints in plain Python, written from the docstrings of
+`stafett.store`. After each step the store and the model say the same of everything; at the end time
+passes, and all that waits comes to an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from typing_extensions import override
+
+import making
+from making import MINUTE, NOW
+from stafett.drivers.sqlite.store import SqliteStore
+from stafett.ids import ClaimId, EndpointId, MessageId
+from stafett.model import (
+    DeliveryFilter,
+    DeliveryState,
+    DisabledReason,
+    DueDelivery,
+    Endpoint,
+    FailureCause,
+    Message,
+    PageQuery,
+    Trigger,
+)
+from stafett.store import AttemptRecord, Claim, NewDelivery, NewMessage, Store
+
+T = TypeVar("T")
+ENDPOINTS = 3
+PATIENCE = timedelta(hours=1)  # after which a failing endpoint is switched off
+ALL = PageQuery(limit=10_000)
+LONG_AGO, FAR_AHEAD = NOW - timedelta(days=400), NOW + timedelta(days=400)
+INDEX = st.integers(0, 10_000)
+STEPS = st.sampled_from([timedelta(0), timedelta(seconds=1), MINUTE, 20 * MINUTE])
+
+Key = tuple[MessageId, EndpointId]
+
+
+@dataclass(kw_only=True)
+class Owed:
+    """A delivery, as the model knows it."""
+
+    item: NewMessage
+    state: DeliveryState
+    due_at: datetime | None
+    """Of what is sending: the end of its lease."""
+    claim: ClaimId | None = None
+    attempts: int = 0
+    failures: int = 0
+    manual: bool = False
+    arrived: bool = False
+
+    @property
+    def message(self) -> Message:
+        return self.item.message
+
+    @property
+    def delivery(self) -> NewDelivery:
+        return self.item.deliveries[0]
+
+    @property
+    def key(self) -> Key:
+        return self.message.id, self.delivery.endpoint_id
+
+    def end(self, state: DeliveryState) -> None:
+        self.state, self.due_at, self.claim = state, None, None
+
+    def wait(self, due_at: datetime) -> None:
+        self.state, self.due_at, self.claim = DeliveryState.PENDING, due_at, None
+
+    def is_due(self, now: datetime) -> bool:
+        return self.due_at is not None and self.due_at <= now
+
+
+def _due_at(owed: Owed) -> datetime:
+    assert owed.due_at is not None
+    return owed.due_at
+
+
+@dataclass(kw_only=True)
+class Place:
+    """An endpoint, as the model knows it."""
+
+    endpoint: Endpoint
+    gone: bool = False
+    disabled: DisabledReason | None = None
+    paused_until: datetime | None = None
+    failing_since: datetime | None = None
+    event_count: int = 0
+
+    @property
+    def closed(self) -> bool:
+        return self.gone or self.disabled is not None
+
+
+@dataclass
+class Model:
+    places: dict[EndpointId, Place] = field(default_factory=dict)
+    owed: dict[Key, Owed] = field(default_factory=dict)
+    without_payload: set[MessageId] = field(default_factory=set)
+
+    def of(self, endpoint_id: EndpointId) -> list[Owed]:
+        return [each for each in self.owed.values() if each.delivery.endpoint_id == endpoint_id]
+
+    def close(self, endpoint_id: EndpointId) -> None:
+        """What is pending is canceled; what is being sent ends by itself."""
+        for each in self.of(endpoint_id):
+            if each.state is DeliveryState.PENDING:
+                each.end(DeliveryState.CANCELED)
+
+    def record(self, batch: list[AttemptRecord], *, now: datetime) -> set[str]:
+        """Answers which attempts are stale."""
+        stale: set[str] = set()
+        held: list[tuple[Owed, AttemptRecord]] = []
+        for record in batch:
+            each = self.owed.get((record.attempt.message_id, record.attempt.endpoint_id))
+            if each is None or each.claim != record.claim_id:
+                stale.add(record.attempt.id)
+            else:
+                held.append((each, record))
+        for each, record in held:
+            self._end_of_attempt(each, record)
+        for _, record in held:
+            place = self.places[record.attempt.endpoint_id]
+            if place.disabled is None and (reason := _reason(place, record, now)):
+                place.disabled = reason
+                self.close(place.endpoint.id)
+        for each, _ in held:
+            if each.state is DeliveryState.PENDING and self._place(each).closed:
+                each.end(DeliveryState.CANCELED)
+        return stale
+
+    def _place(self, each: Owed) -> Place:
+        return self.places[each.delivery.endpoint_id]
+
+    def _end_of_attempt(self, each: Owed, record: AttemptRecord) -> None:
+        place = self._place(each)
+        each.attempts += 1
+        each.failures = record.failure_count
+        if record.attempt.outcome.succeeded:
+            place.event_count += not each.arrived
+            place.failing_since = None
+            each.arrived = True
+            each.end(DeliveryState.SUCCEEDED)
+            return
+        place.failing_since = place.failing_since or record.attempt.created_at
+        if record.pause_endpoint_until is not None:
+            place.paused_until = max(place.paused_until or NOW, record.pause_endpoint_until)
+        if record.due_at is not None:
+            each.wait(record.due_at)
+        else:
+            each.end(DeliveryState.SUCCEEDED if each.arrived else DeliveryState.FAILED)
+
+
+def _reason(place: Place, record: AttemptRecord, now: datetime) -> DisabledReason | None:
+    if record.disable_endpoint is not None:
+        return record.disable_endpoint
+    failing = place.failing_since is not None and place.failing_since <= now - PATIENCE
+    return DisabledReason.FAILING if failing else None
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Rules are the verbs; `open_store` opens the same store each time."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._open_store = open_store
+        self.now = NOW
+        self.model = Model()
+        self.claims: list[tuple[Owed, ClaimId]] = []
+        """Every claim that ever was."""
+        self.store = open_store()
+        self.do(self.store.open(now=self.now))
+        self.app = making.an_application()
+        self.do(self.store.add_application(self.app))
+        for _ in range(ENDPOINTS):
+            made = making.an_endpoint(self.app.id)
+            self.do(self.store.add_endpoint(made))
+            self.model.places[made.id] = Place(endpoint=made)
+
+    def do(self, verb: Awaitable[T]) -> T:
+        async def run() -> T:
+            return await verb
+
+        return self._runner.run(run())
+
+    def endpoint(self, index: int) -> EndpointId:
+        return list(self.model.places)[index % ENDPOINTS]
+
+    def one(self, index: int) -> Owed:
+        owed = list(self.model.owed.values())
+        return owed[index % len(owed)]
+
+    # --- the verbs ------------------------------------------------------------------------
+
+    @rule(wanting=st.sets(INDEX, min_size=1, max_size=3), claimed=st.booleans(), later=STEPS)
+    def add(self, wanting: set[int], claimed: bool, later: timedelta) -> None:
+        claim = making.a_claim(self.now) if claimed else None
+        message = making.a_message(
+            self.app.id, at=self.now, payload_expires_at=self.now + 30 * MINUTE
+        )
+        deliveries = tuple(
+            making.a_delivery(each, claim=claim, due_at=self.now + later)
+            for each in {self.endpoint(index) for index in wanting}
+        )
+        new = NewMessage(message=message, deliveries=deliveries)
+        self.do(self.store.add_messages([new], now=self.now))
+        for delivery in deliveries:
+            owed = Owed(
+                item=NewMessage(message=message, deliveries=(delivery,)),
+                state=DeliveryState.SENDING if claim else DeliveryState.PENDING,
+                due_at=claim.lease_until if claim else delivery.due_at,
+            )
+            if claim is not None:
+                self.hold(owed, claim)
+            self.model.owed[owed.key] = owed
+
+    def hold(self, owed: Owed, claim: Claim) -> None:
+        owed.state, owed.due_at, owed.claim = DeliveryState.SENDING, claim.lease_until, claim.id
+        self.claims.append((owed, claim.id))
+
+    @rule(limit=st.sampled_from([1, 2, 100]), room=st.sampled_from([1, 2, 100]))
+    def claim(self, limit: int, room: int) -> None:
+        self.claim_due(limit=limit, room=room)
+
+    def claim_due(self, *, limit: int, room: int) -> list[DueDelivery]:
+        claim = making.a_claim(self.now)
+        found = self.do(self.store.claim_due(claim, now=self.now, limit=limit, room=room, held={}))
+        claimed = {(each.message_id, each.endpoint_id): each for each in found}
+        assert len(claimed) == len(found) <= limit
+        for place in self.model.places.values():
+            self.judge_claims(place, claimed, room=room, full=len(found) == limit)
+        for key, due in claimed.items():
+            owed = self.model.owed[key]
+            assert owed.is_due(self.now)  # so nobody else holds it
+            assert (due.claim_id, due.lease_until) == (claim.id, claim.lease_until)
+            assert (due.attempt_count, due.failure_count) == (owed.attempts, owed.failures)
+            assert due.payload == making.PAYLOAD
+            assert (due.trigger is Trigger.MANUAL) == owed.manual
+            self.hold(owed, claim)
+        return found
+
+    def judge_claims(
+        self, place: Place, claimed: dict[Key, DueDelivery], *, room: int, full: bool
+    ) -> None:
+        """Whether what an endpoint gave is what it should have; what else became of it."""
+        due = [each for each in self.model.of(place.endpoint.id) if each.is_due(self.now)]
+        taken = [each for each in due if each.key in claimed]
+        left = [each for each in due if each.key not in claimed]
+        assert len(taken) <= room
+        if place.paused_until is not None and place.paused_until > self.now and not place.gone:
+            assert not taken
+            return
+        for each in left:
+            ended = self.found(each)
+            if ended is DeliveryState.CANCELED:
+                assert place.closed
+                each.end(ended)
+            elif ended is DeliveryState.FAILED:
+                assert each.message.id in self.model.without_payload
+                each.end(ended)
+        if place.closed:
+            assert not taken
+            assert full or all(each.due_at is None for each in left)
+            return
+        waiting = [each for each in left if each.due_at is not None]
+        assert full or not waiting or len(due) - len(waiting) == room
+        if taken and waiting:
+            assert max(map(_due_at, taken)) <= min(map(_due_at, waiting))
+
+    def found(self, owed: Owed) -> DeliveryState:
+        delivery = self.do(self.store.get_delivery(*owed.key))
+        assert delivery is not None
+        return delivery.state
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        which=st.lists(INDEX, min_size=1, max_size=4),
+        what=st.lists(
+            st.sampled_from(["arrived", "again", "given up", "gone", "quiet"]),
+            min_size=4,
+            max_size=4,
+        ),
+        wait=STEPS,
+    )
+    def record(self, which: list[int], what: list[str], wait: timedelta) -> None:
+        chosen = {index % len(self.claims): end for index, end in zip(which, what, strict=False)}
+        batch: dict[Key, AttemptRecord] = {}
+        for index, end in chosen.items():
+            owed, claim_id = self.claims[index]
+            batch[owed.key] = self.attempt(owed, claim_id, end, wait)
+        self.keep(list(batch.values()))
+
+    def attempt(self, owed: Owed, claim_id: ClaimId, end: str, wait: timedelta) -> AttemptRecord:
+        given: dict[str, Any] = {
+            "claim_id": claim_id,
+            "at": self.now,
+            "trigger": Trigger.MANUAL if owed.manual else Trigger.SCHEDULED,
+            "failure_count": owed.failures + (end != "arrived"),
+        }
+        if end in {"again", "quiet"}:
+            given |= {"state": DeliveryState.PENDING, "due_at": self.now + wait}
+        if end == "quiet":
+            given["pause_endpoint_until"] = self.now + wait
+        if end == "gone":
+            given["disable_endpoint"] = DisabledReason.GONE
+        cause = None if end == "arrived" else FailureCause.STATUS
+        code = 200 if end == "arrived" else 500
+        outcome = making.an_outcome(code, cause=cause)
+        return making.a_record(owed.item, outcome=outcome, **given)
+
+    def keep(self, batch: list[AttemptRecord]) -> None:
+        before = {key: place.disabled for key, place in self.model.places.items()}
+        recorded = self.do(
+            self.store.record_attempts(batch, now=self.now, failing_before=self.now - PATIENCE)
+        )
+        assert recorded.stale == self.model.record(batch, now=self.now)
+        assert recorded.disabled == {
+            key: place.disabled
+            for key, place in self.model.places.items()
+            if not place.gone and place.disabled != before[key]
+        }
+
+    @precondition(lambda self: self.claims)
+    @rule(which=st.lists(INDEX, min_size=1, max_size=3), later=STEPS)
+    def release(self, which: list[int], later: timedelta) -> None:
+        chosen = [self.claims[index % len(self.claims)] for index in which]
+        claims = {owed.delivery.id: claim_id for owed, claim_id in chosen}
+        self.do(self.store.release(claims, due_at=self.now + later, now=self.now))
+        for owed, _ in chosen:
+            if owed.claim is not None and owed.claim == claims[owed.delivery.id]:
+                owed.wait(self.now + later)
+                if self.model.places[owed.delivery.endpoint_id].closed:
+                    owed.end(DeliveryState.CANCELED)
+
+    @precondition(lambda self: self.model.owed)
+    @rule(which=INDEX, endpoint=INDEX)
+    def resend(self, which: int, endpoint: int) -> None:
+        message = self.one(which).message
+        new = making.a_delivery(self.endpoint(endpoint), due_at=self.now)
+        known = self.model.owed.get((message.id, new.endpoint_id))
+        answer = self.do(self.store.resend(new, message=message, now=self.now))
+        if known is None:
+            assert answer == new.id
+            item = NewMessage(message=message, deliveries=(new,))
+            known = Owed(item=item, state=DeliveryState.PENDING, due_at=self.now)
+            self.model.owed[known.key] = known
+        elif known.state is DeliveryState.SENDING:
+            assert answer is None
+            return
+        assert answer == known.delivery.id
+        known.wait(self.now)
+        known.failures, known.manual = 0, True
+
+    @rule(endpoint=INDEX, limit=st.integers(1, 3))
+    def recover(self, endpoint: int, limit: int) -> None:
+        endpoint_id, after, count = self.endpoint(endpoint), None, 0
+        while True:
+            sent, after = self.do(
+                self.store.recover(
+                    endpoint_id,
+                    since=LONG_AGO,
+                    until=FAR_AHEAD,
+                    now=self.now,
+                    limit=limit,
+                    after=after,
+                )
+            )
+            count += sent
+            if after is None:
+                break
+        for each in self.model.of(endpoint_id):
+            if (
+                each.state in {DeliveryState.FAILED, DeliveryState.CANCELED}
+                and each.message.id not in self.model.without_payload
+            ):
+                each.wait(self.now)
+                each.failures, each.manual = 0, True
+                count -= 1
+        assert count == 0
+
+    @precondition(lambda self: self.model.owed)
+    @rule(which=INDEX)
+    def cancel(self, which: int) -> None:
+        owed = self.one(which)
+        waits = owed.state is DeliveryState.PENDING
+        assert self.do(self.store.cancel(owed.delivery.id, now=self.now)) is waits
+        if waits:
+            owed.end(DeliveryState.CANCELED)
+
+    @rule(which=INDEX)
+    def disable(self, which: int) -> None:
+        place = self.model.places[self.endpoint(which)]
+        reason = DisabledReason.MANUAL
+        self.do(
+            self.store.update_endpoint(
+                place.endpoint.id,
+                {"disabled": True, "disabled_reason": reason, "disabled_at": self.now},
+                now=self.now,
+            )
+        )
+        place.disabled = reason
+        self.model.close(place.endpoint.id)
+
+    @rule(which=INDEX)
+    def enable(self, which: int) -> None:
+        place = self.model.places[self.endpoint(which)]
+        self.do(
+            self.store.update_endpoint(
+                place.endpoint.id, {"disabled": False, "disabled_reason": None}, now=self.now
+            )
+        )
+        place.disabled = place.failing_since = place.paused_until = None
+
+    @rule(which=INDEX, sure=st.integers(0, 3))
+    def delete_endpoint(self, which: int, sure: int) -> None:
+        if sure:  # seldom, as all the others are about endpoints that are there
+            return
+        endpoint_id = self.endpoint(which)
+        self.do(self.store.delete_endpoint(endpoint_id))
+        self.model.places[endpoint_id].gone = True
+        self.model.close(endpoint_id)
+
+    @precondition(lambda self: self.model.owed)
+    @rule(which=INDEX)
+    def expunge(self, which: int) -> None:
+        message = self.one(which).message
+        self.do(self.store.expunge_payload(self.app.id, message.id))
+        self.model.without_payload.add(message.id)
+
+    @rule()
+    def expire(self) -> None:
+        """Retention leaves alone what is still owed to anybody."""
+        before = self.now - 60 * MINUTE
+        self.do(self.store.expire(now=self.now, messages_before=before, limit=1000))
+        waits = {owed.message.id for owed in self.model.owed.values() if owed.due_at is not None}
+        for key, owed in list(self.model.owed.items()):
+            if owed.message.id in waits:
+                continue
+            if owed.message.payload_expires_at <= self.now:
+                self.model.without_payload.add(owed.message.id)
+            if owed.message.created_at < before:
+                del self.model.owed[key]
+
+    @rule(step=STEPS)
+    def let_time_pass(self, step: timedelta) -> None:
+        self.now += step
+
+    @rule()
+    def start_again(self) -> None:
+        self.do(self.store.close())
+        self.store = self._open_store()
+        self.do(self.store.open(now=self.now))
+        for owed in self.model.owed.values():
+            if owed.state is DeliveryState.SENDING:
+                owed.wait(self.now)
+
+    # --- what holds after every step ------------------------------------------------------
+
+    @invariant()
+    def store_and_model_say_the_same(self) -> None:
+        for endpoint_id, place in self.model.places.items():
+            page = self.do(
+                self.store.list_attempted_messages(
+                    endpoint_id, DeliveryFilter(), ALL, with_payload=False
+                )
+            )
+            stored = {
+                (d.message_id, d.endpoint_id): (d.id, d.state, d.attempt_count, d.due_at)
+                for _, d in page.items
+            }
+            assert stored == {
+                owed.key: (
+                    owed.delivery.id,
+                    owed.state,
+                    owed.attempts,
+                    owed.due_at if owed.state is DeliveryState.PENDING else None,
+                )
+                for owed in self.model.of(endpoint_id)
+            }
+            self.same_endpoint(place)
+
+    def same_endpoint(self, place: Place) -> None:
+        stored = self.do(self.store.get_endpoint(self.app.id, place.endpoint.id))
+        assert (stored is None) == place.gone
+        if stored is not None:
+            assert stored.disabled_reason == place.disabled
+            assert stored.health.event_count == place.event_count
+            assert stored.health.failing_since == place.failing_since
+            assert stored.health.paused_until == place.paused_until
+
+    @invariant()
+    def what_is_owed_is_done_or_will_be(self) -> None:
+        backlog = self.do(self.store.backlog(now=self.now))
+        states = Counter(owed.state for owed in self.model.owed.values())
+        assert backlog.pending == states[DeliveryState.PENDING]
+        assert backlog.sending == states[DeliveryState.SENDING]
+        assert all(
+            owed.due_at is not None
+            for owed in self.model.owed.values()
+            if owed.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+        )
+
+    @override
+    def teardown(self) -> None:
+        try:
+            self.now += timedelta(days=1)
+            for _ in range(1000):
+                claimed = self.claim_due(limit=100, room=100)
+                if not claimed:
+                    break
+                owed = [self.model.owed[each.message_id, each.endpoint_id] for each in claimed]
+                self.keep(
+                    [
+                        self.attempt(each, due.claim_id, "arrived", timedelta(0))
+                        for each, due in zip(owed, claimed, strict=True)
+                    ]
+                )
+            self.store_and_model_say_the_same()
+            assert all(owed.due_at is None for owed in self.model.owed.values())
+        finally:
+            self.do(self.store.close())
+            self._runner.close()
+
+
+def test_any_order_of_the_verbs(migrated_file: Path, tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def machine() -> StoreMachine:
+        path = Path(shutil.copy(migrated_file, tmp_path / f"{next(numbers)}.db"))
+        return StoreMachine(lambda: SqliteStore(path))
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,112 @@
+"""Stafett inside another program, and its description of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from stafett.app import Stafett
+from stafett.model import Secret
+from stafett.settings import Settings, parse_networks
+from web.conftest import TOKEN, Recorder
+
+
+def a_stafett(folder: Path, *, dispatch: bool = True) -> Stafett:
+    settings = Settings(
+        data=folder,
+        bootstrap_token=Secret(TOKEN),
+        allow_networks=parse_networks("127.0.0.0/8"),
+    )
+    return Stafett(settings, dispatch=dispatch)
+
+
+def client(app: Any, base: str = "http://test") -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url=base,
+        headers={"authorization": f"Bearer {TOKEN}"},
+    )
+
+
+async def test_an_event_created_in_process_arrives(tmp_path: Path, receiver: Recorder) -> None:
+    async with a_stafett(tmp_path) as stafett, client(stafett.asgi()) as api:
+        wish = {"url": receiver.url("/embedded")}
+        assert (await api.post("/api/v1/app/default/endpoint", json=wish)).status_code == 201
+        await stafett.messages.create("payment_received", {"payment_id": "31"})
+        # In a thread: the loop that sends must go on.
+        body = (await in_thread(receiver, "/embedded")).body
+    assert json.loads(body) == {"payment_id": "31"}
+
+
+async def test_without_dispatch_another_life_sends_it(tmp_path: Path, receiver: Recorder) -> None:
+    async with a_stafett(tmp_path, dispatch=False) as stafett, client(stafett.asgi()) as api:
+        wish = {"url": receiver.url("/later")}
+        assert (await api.post("/api/v1/app/default/endpoint", json=wish)).status_code == 201
+        message = await stafett.messages.create("payment_received", {})
+        assert receiver.at("/later").empty()
+    async with a_stafett(tmp_path):
+        assert (await in_thread(receiver, "/later")).headers["webhook-id"] == message.id
+
+
+async def in_thread(receiver: Recorder, path: str) -> Any:
+    return await asyncio.to_thread(receiver.next, path)
+
+
+async def test_it_works_below_a_prefix_where_no_lifespan_event_comes(tmp_path: Path) -> None:
+    stafett = a_stafett(tmp_path)
+    host = Starlette(routes=[Mount("/hooks", app=stafett.asgi())])
+    try:
+        async with client(host) as api:
+            assert (await api.get("/hooks/ready")).status_code == 200
+            assert (await api.get("/hooks/api/v1/app/default")).json()["uid"] == "default"
+            made = (await api.post("/hooks/api/v1/bin", json={})).json()
+            assert "/hooks/in/" in made["url"]
+            assert (await api.post(made["url"])).status_code == 200
+            assert (await api.get("/api/v1/app")).status_code == 404
+    finally:
+        await stafett.stop()
+
+
+def refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from refs(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from refs(each)
+
+
+def test_the_openapi_document_holds_together(api: httpx.Client) -> None:
+    document = api.get(str(api.base_url).replace("/api/v1/", "/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    names = [each["operationId"] for each in operations]
+    assert len(names) == len(set(names)) > 40
+    for ref in set(refs(document)):
+        assert ref.startswith("#/")
+        node = document
+        for part in ref[2:].split("/"):
+            node = node[part.replace("~1", "/").replace("~0", "~")]
+    for path, methods in document["paths"].items():
+        for each in methods.values():
+            named = {p["name"] for p in each.get("parameters", []) if p["in"] == "path"}
+            assert named == set(re.findall(r"\{(\w+)\}", path)), path
+
+
+@pytest.mark.parametrize("page", ["/docs", "/docs/"])
+def test_the_documentation_loads_nothing_from_elsewhere(api: httpx.Client, page: str) -> None:
+    answer = api.get(str(api.base_url).replace("/api/v1/", page))
+    assert answer.status_code == 200
+    assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", answer.text)
+    assert not re.findall(r"url\(|@import", answer.text)
