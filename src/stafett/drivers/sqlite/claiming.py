@@ -69,11 +69,13 @@ _RELEASE = (
     " SET state = 'pending', claim_id = NULL, due_at = %d, updated_at = %d"
     " FROM given WHERE deliveries.id = given.id AND deliveries.claim_id = given.claim_id"
 )
-_CANCEL_WITHOUT_ENDPOINT = (
-    "UPDATE deliveries SET state = 'canceled', due_at = NULL,"
+_CANCEL_UNWANTED = (
+    "WITH given(id, claim_id) AS ({rows}) UPDATE deliveries"
+    " SET state = 'canceled', claim_id = NULL, due_at = NULL, updated_at = %d,"
     " note = 'canceled: webhook switched off or deleted'"
-    " WHERE id IN ({wanted}) AND state = 'pending' AND NOT EXISTS"
-    " (SELECT 1 FROM endpoints e WHERE e.id = deliveries.endpoint_id AND NOT e.disabled)"
+    " FROM given WHERE deliveries.id = given.id AND deliveries.claim_id = given.claim_id"
+    " AND NOT EXISTS (SELECT 1 FROM endpoints e"
+    " WHERE e.id = deliveries.endpoint_id AND NOT e.disabled)"
 )
 
 
@@ -140,8 +142,9 @@ def release(
     now: datetime,
 ) -> None:
     """See `stafett.store.Hot.release`."""
-    rows.execute(raw, _RELEASE % (to_micros(due_at), to_micros(now)), list(claims.items()))
-    list(rows.select(raw, _CANCEL_WITHOUT_ENDPOINT, claims))
+    given = list(claims.items())
+    rows.execute(raw, _CANCEL_UNWANTED % to_micros(now), given)
+    rows.execute(raw, _RELEASE % (to_micros(due_at), to_micros(now)), given)
 
 
 def void_leases(raw: sqlite3.Connection, *, now: datetime) -> int:
