@@ -145,13 +145,13 @@ class TestWithLittleRoom:
         endpoints = [await engine.endpoint(f"/{n}") for n in range(4)]
         paths = [f"/{n}" for n in range(4)]
         engine.sender.hanging.update(paths)
-        engine.dispatch.start()
         messages = [await engine.accept(*endpoints) for _ in range(5)]
         await engine.settle()
         states = [await engine.state(m, e) for m in messages for e in endpoints]
         assert states.count("sending") == 6
         assert states.count("pending") == 14
 
+        engine.dispatch.start()
         engine.sender.hanging.clear()
         for path in paths:
             for _ in range(engine.sender.count(path)):

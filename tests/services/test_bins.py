@@ -161,9 +161,8 @@ async def test_what_waits_for_the_disk_is_bounded(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_WAITING_BYTES", 10)
-    first = asyncio.create_task(bins.catch(box.catch_token, caught(body=b"x" * 11)))
-    await bins.catch(box.catch_token, caught(body=b""))  # also: the bin is in memory now
-    await first
+    await catch(bins, box, "")  # the bin is in memory now, so nothing below waits for it
+    await catch(bins, box, "x" * 11)
     waiting = [
         asyncio.create_task(bins.catch(box.catch_token, caught(body=b"x" * 11))) for _ in range(3)
     ]
