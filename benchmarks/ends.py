@@ -30,11 +30,16 @@ from typing_extensions import override
 COMMAND = [sys.executable, "-m", "stafett"]
 TOKEN = "benchmark-owner-token-0123456789abcdef"
 PAYLOAD: dict[str, Any] = {
-    "payment_id": "4711",
-    "payment_total": 129.0,
-    "customer": {"email": "kari@example.com", "name": "Kari Nordmann"},
-    "note": "x" * 860,
+    "payment_id": 4711,
+    "payment_status": "completed",
+    "payment_total": "kr 129.00",
+    "payment_total_raw": 129.0,
+    "payment_currency": "NOK",
+    "payment_date_created": "2026-11-24 09:30:00",
+    "customer_user_email": "kari@example.com",
+    "payment_product_names": ", ".join(["Plan with everything"] * 33),
 }
+"""About 1 KB with its envelope, and as the catalogue says a Payment Received looks."""
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ from typing_extensions import override
 from stafett.app import Stafett
 from stafett.model import Secret
 from stafett.settings import Settings, parse_networks
-from stafett.web.protocol import OneWriteProtocol
+from stafett.web.protocol import RestingProtocol
 
 TOKEN = "sk_test_" + "0123456789abcdef" * 2
 WAIT = 20.0  # seconds; longer than anything here takes
@@ -129,7 +129,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             Stafett(settings).asgi(),
             host="127.0.0.1",
             port=0,
-            http=OneWriteProtocol,
+            http=RestingProtocol,
             log_config=None,
             lifespan="on",
         )

@@ -30,7 +30,7 @@ from stafett.app import Stafett
 from stafett.cli import client, logs, printing
 from stafett.model import PageQuery, Secret
 from stafett.settings import Network, Settings
-from stafett.web.protocol import OneWriteProtocol
+from stafett.web.protocol import RestingProtocol
 
 LOCAL_TOKEN: Final = "local command line"  # noqa: S105 - its name, not its text
 _BACKLOG: Final = 2048
@@ -213,7 +213,7 @@ class _Serving:
         self._server = Server(
             uvicorn.Config(
                 self._stafett.asgi(),
-                http=OneWriteProtocol,
+                http=RestingProtocol,
                 ws="none",
                 lifespan="off",
                 backlog=_BACKLOG,

@@ -11,7 +11,7 @@ from stafett import errors, retry
 from stafett.engine.clock import Clock
 from stafett.engine.requests import Template
 from stafett.engine.sending import Sender
-from stafett.ids import AttemptId, EndpointId, Ids
+from stafett.ids import EndpointId, Ids
 from stafett.model import Attempt, DueDelivery, Endpoint, FailureCause, Outcome
 from stafett.retry import RetrySchedule
 from stafett.store import AttemptRecord
@@ -45,11 +45,21 @@ class Attempts:
         self.plan = plan
         self._templates: dict[EndpointId, Template] = {}
 
-    async def make(self, due: DueDelivery, endpoint: Endpoint) -> AttemptRecord:
+    async def make(self, due: DueDelivery, endpoint: Endpoint, *, now: datetime) -> AttemptRecord:
         """Send `due` to `endpoint` once; what came of it, ready to be recorded."""
-        now = self._clock.now()
         attempt_id = self._ids.attempt(now)
-        outcome = await self._outcome(due, endpoint, attempt_id=attempt_id, now=now)
+        try:
+            request = self._template(endpoint).request(
+                due, attempt_id=attempt_id, now=now, timeout=self.plan.timeout
+            )
+            outcome = await self._sender.send(request)
+        except errors.Invalid as error:
+            # Stored by an older release or by hand: no address that may be dialled.
+            outcome = Outcome(cause=FailureCause.TARGET_NOT_ALLOWED, detail=error.detail)
+        except Exception:  # noqa: BLE001 - one bad row must not stop the others: it fails, visibly
+            _log.exception("event=attempt.crashed delivery=%s", due.id)
+            detail = "Stafett failed to make this request; its log says why"
+            outcome = Outcome(cause=FailureCause.INTERNAL, detail=detail)
         decision = retry.decide(
             outcome,
             failure_count=due.failure_count,
@@ -80,22 +90,6 @@ class Attempts:
             pause_endpoint_until=decision.pause_endpoint_until,
             disable_endpoint=decision.disable_endpoint,
         )
-
-    async def _outcome(
-        self, due: DueDelivery, endpoint: Endpoint, *, attempt_id: AttemptId, now: datetime
-    ) -> Outcome:
-        try:
-            request = self._template(endpoint).request(
-                due, attempt_id=attempt_id, now=now, timeout=self.plan.timeout
-            )
-            return await self._sender.send(request)
-        except errors.Invalid as error:
-            # Stored by an older release or by hand: no address that may be dialled.
-            return Outcome(cause=FailureCause.TARGET_NOT_ALLOWED, detail=error.detail)
-        except Exception:  # noqa: BLE001 - one bad row must not stop the others: it fails, visibly
-            _log.exception("event=attempt.crashed delivery=%s", due.id)
-            detail = "Stafett failed to make this request; its log says why"
-            return Outcome(cause=FailureCause.INTERNAL, detail=detail)
 
     def _template(self, endpoint: Endpoint) -> Template:
         template = self._templates.get(endpoint.id)

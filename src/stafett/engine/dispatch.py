@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 from stafett import errors
 from stafett.engine.attempts import Attempts
@@ -79,6 +80,7 @@ class Dispatch:
         self._first = Lane(self._places.first, self._shares)
         self._again = Lane(self._places.again, self._shares)
         self._tests = Lane(self._places.tests, self._shares, heeds_shares=False)
+        self._lanes = (self._tests, self._first, self._again)
         self._held = 0
         self._claim: Claim | None = None
         self._unclaimed: set[EndpointId] = set()
@@ -116,7 +118,7 @@ class Dispatch:
         if self._scanning is not None:
             await self._scanning
         now = self._clock.now()
-        for lane in (self._first, self._again, self._tests):
+        for lane in self._lanes:
             for due in lane.empty():
                 self._results.give_back(due, due_at=now)
         if self._tasks:
@@ -132,7 +134,7 @@ class Dispatch:
     @property
     def under_way(self) -> int:
         """Requests that have begun and not ended."""
-        return self._first.under_way + self._again.under_way + self._tests.under_way
+        return sum(lane.under_way for lane in self._lanes)
 
     # --- from intake --------------------------------------------------------------------------
 
@@ -195,11 +197,9 @@ class Dispatch:
         return self._again if due.attempt_count else self._first
 
     def _pump(self) -> None:
-        for lane in (self._tests, self._first, self._again):
-            while (due := lane.take()) is not None:
-                task = self._loop().create_task(self._handle(lane, due))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        for lane in self._lanes:
+            while lane.ring and (due := lane.take()) is not None:
+                self._tasks.add(self._loop().create_task(self._handle(lane, due)))
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         """Kept, as asking for it is a system call on Python 3.11."""
@@ -216,8 +216,11 @@ class Dispatch:
             self._results.give_back(due, due_at=self._clock.now() + _POLL)
         finally:
             lane.ended(due.endpoint_id)
-            for each in (self._tests, self._first, self._again):
-                each.revive(due.endpoint_id)
+            for each in self._lanes:
+                if due.endpoint_id in each.queues:
+                    each.revive(due.endpoint_id)
+            # Named with its loop, as asking for that is a system call on Python 3.11.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task(self._loop())))
         if record is not None:
             self._adapt(record)
             self._results.record(record)
@@ -234,7 +237,7 @@ class Dispatch:
         if later > now or due.lease_until - now < self._needs:
             self._results.give_back(due, due_at=later)
             return None
-        return await self._attempts.make(due, endpoint)
+        return await self._attempts.make(due, endpoint, now=now)
 
     def _not_before(self, endpoint: Endpoint, now: datetime) -> datetime:
         """When the receiver's pause and the endpoint's own rate allow the next request."""

@@ -88,42 +88,44 @@ class Lane:
         self._heeds_shares = heeds_shares
         self.under_way = 0
         self._shares = shares
-        self._queues: dict[EndpointId, deque[DueDelivery]] = {}
-        self._ring: deque[EndpointId] = deque()
+        self.queues: dict[EndpointId, deque[DueDelivery]] = {}
+        """What waits, by endpoint; no queue is empty."""
+        self.ring: deque[EndpointId] = deque()
+        """Endpoints with something queued that may have room for one more request."""
         self._in_ring: set[EndpointId] = set()
 
     def put(self, due: DueDelivery) -> None:
         """Queue `due` behind its endpoint's others."""
-        queue = self._queues.get(due.endpoint_id)
+        queue = self.queues.get(due.endpoint_id)
         if queue is None:
-            queue = self._queues[due.endpoint_id] = deque()
+            queue = self.queues[due.endpoint_id] = deque()
         queue.append(due)
         self.revive(due.endpoint_id)
 
     def revive(self, endpoint_id: EndpointId) -> None:
         """Let an endpoint with something queued stand in the ring again."""
-        if endpoint_id in self._queues and endpoint_id not in self._in_ring:
+        if endpoint_id in self.queues and endpoint_id not in self._in_ring:
             self._in_ring.add(endpoint_id)
-            self._ring.append(endpoint_id)
+            self.ring.append(endpoint_id)
 
     def take(self) -> DueDelivery | None:
         """The next delivery to send, counted as under way; None when there is no place or turn.
 
         An endpoint that has its full share under way leaves the ring until `revive`.
         """
-        while self._ring and self.under_way < self.places:
-            endpoint_id = self._ring.popleft()
+        while self.ring and self.under_way < self.places:
+            endpoint_id = self.ring.popleft()
             self._in_ring.discard(endpoint_id)
             share = self._shares[endpoint_id]
             fair = max(1, min(share.width, (self.places - self.under_way) // 4))
             if self._heeds_shares and share.under_way >= fair:
                 continue
-            queue = self._queues[endpoint_id]
+            queue = self.queues[endpoint_id]
             due = queue.popleft()
             if queue:
                 self.revive(endpoint_id)
             else:
-                del self._queues[endpoint_id]
+                del self.queues[endpoint_id]
             share.under_way += 1
             self.under_way += 1
             return due
@@ -136,8 +138,8 @@ class Lane:
 
     def empty(self) -> list[DueDelivery]:
         """Take everything that is queued, in no particular order."""
-        queued = [due for queue in self._queues.values() for due in queue]
-        self._queues.clear()
-        self._ring.clear()
+        queued = [due for queue in self.queues.values() for due in queue]
+        self.queues.clear()
+        self.ring.clear()
         self._in_ring.clear()
         return queued

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Final
 
 from stafett import errors
@@ -20,6 +20,7 @@ from stafett.web.calls import Call, RawHeaders, Reply, Stream
 from stafett.web.errors import body_of, headers_of, status_of
 from stafett.web.idempotency import Promises
 from stafett.web.not_offered import is_not_offered
+from stafett.web.protocol import answer_whole, whole_body
 from stafett.web.routes import PREFIX, ROUTES, Access, Route
 from stafett.web.tree import Tree
 
@@ -29,6 +30,10 @@ _JSON: Final = (b"content-type", b"application/json")
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _ANY_ORIGIN: Final = (b"access-control-allow-origin", b"*")
+_PLAIN_HEAD: Final = (
+    b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: %d\r\n"
+)
+"""Of a JSON answer to a POST with nothing special about it."""
 _CORS_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _API: Final = PREFIX + "/"
 _INGEST: Final = "/ingest" + PREFIX
@@ -53,11 +58,18 @@ class _App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await self._http(scope, receive, send)
+                answer = await self._safe_answer(scope, receive, send)
             case "lifespan":
-                await self._lifespan(receive, send)
+                return await self._lifespan(receive, send)
             case _:  # a WebSocket: there is nothing to talk about
-                await send({"type": "websocket.close", "code": 1000})
+                return await send({"type": "websocket.close", "code": 1000})
+        if answer is None or (isinstance(answer, Reply) and _sent_whole(send, scope, answer)):
+            return None
+        if isinstance(answer, Stream):
+            return await _send_stream(
+                send, answer, stopping=self._stafett.stopping, receive=receive
+            )
+        return await _send_reply(send, scope, answer)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -71,33 +83,33 @@ class _App:
         await self._stafett.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _safe_answer(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Reply | Stream | None:
+        """None: the answer was sent already."""
         try:
-            answer = await self._answer(scope, receive, send)
+            if not self._stafett.started and not self._stafett.stopping.is_set():
+                # Mounted in somebody else's application, no lifespan event may ever come. What has
+                # ended does not begin again: its store answers that it is closed.
+                await self._stafett.start()
+            return await self._answer(scope, receive, send)
         except errors.StafettError as error:
-            answer = Reply(status_of(error), body_of(error), headers_of(error))
+            return Reply(status_of(error), body_of(error), headers_of(error))
         except Exception:  # noqa: BLE001 - the edge of the server: the log says what went wrong
             _log.exception("event=request.crashed path=%s", scope["path"])
-            answer = Reply(500, {})
-        if isinstance(answer, Stream):
-            await _send_stream(send, answer, stopping=self._stafett.stopping, receive=receive)
-        elif answer is not None:
-            await _send_reply(send, scope, answer)
+            return Reply(500, {})
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | Stream | None:
-        """None: the answer was sent already."""
+    def _answer(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[Reply | Stream | None]:
         path = _own_path(scope)
-        if not self._stafett.started and not self._stafett.stopping.is_set():
-            # Mounted in somebody else's application, no lifespan event may ever come. What has
-            # ended does not begin again: its store answers that it is closed.
-            await self._stafett.start()
         if path.startswith(_API):
-            return await self._api(path, scope, receive)
+            return self._api(path, scope, receive)
         first, _, rest = path[1:].partition("/")
         if first == "in" and rest:
             token = rest.partition("/")[0]
-            return await bins.catch(self._stafett, (scope, receive, send), token=token)
-        return await self._page(path.rstrip("/") or "/", scope)
+            return bins.catch(self._stafett, (scope, receive, send), token=token)
+        return self._page(path.rstrip("/") or "/", scope)
 
     async def _page(self, path: str, scope: Scope) -> Reply:
         if path.startswith(_INGEST):
@@ -177,6 +189,11 @@ async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
 
     BadRequest when the caller goes away meanwhile.
     """
+    body = whole_body(receive)
+    if body is not None:
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise _too_large(limit)
@@ -194,7 +211,7 @@ async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
         more = event.get("more_body", False)
-    return b"".join(chunks)  # one chunk, the usual case, is not copied
+    return b"".join(chunks)
 
 
 def _too_large(limit: int) -> errors.PayloadTooLarge:
@@ -244,6 +261,14 @@ def _bytes(body: bytes, content_type: str) -> Reply:
     return Reply(200, body, [(b"content-type", content_type.encode())])
 
 
+def _sent_whole(send: Send, scope: Scope, reply: Reply) -> bool:
+    """Send the short way, where there is one, an answer to a POST with nothing special about it."""
+    if scope["method"] != "POST" or reply.headers or _from_page(scope):
+        return False
+    body = reply.body()
+    return bool(body) and answer_whole(send, reply.status, head=_PLAIN_HEAD % len(body), body=body)
+
+
 async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
     body = reply.content if isinstance(reply.content, bytes) else reply.body()
     headers = [*reply.headers, _NOSNIFF]
@@ -253,13 +278,16 @@ async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
         headers.append(_NO_STORE)
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
-    for name, _ in scope["headers"]:
-        if name == b"origin":
-            headers.append(_ANY_ORIGIN)
-            break
+    if _from_page(scope):
+        headers.append(_ANY_ORIGIN)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     sent = b"" if scope["method"] == "HEAD" else body
     await send({"type": "http.response.body", "body": sent})
+
+
+def _from_page(scope: Scope) -> bool:
+    """Whether a browser asks on behalf of a page."""
+    return b"origin" in [name for name, _ in scope["headers"]]
 
 
 async def _send_stream(

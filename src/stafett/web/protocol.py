@@ -1,69 +1,100 @@
-"""uvicorn's HTTP protocol with one write a response instead of two.
+"""uvicorn's HTTP protocol, with a short way for a request that is whole and an answer that is.
 
-The head of a response is held until its body comes, or its end: on the hot path the second system
-call, and the client waking up for half an answer, cost as much as all of our own code for it.
+ASGI takes a body in pieces and an answer in two. Nearly every call of the API comes in one read and
+is answered in one write; then the pieces, and a timer set and unset for each request, cost as much
+as all of our own work for it. On other servers everything goes ASGI's own way.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-_HEAD = b"HTTP/1.1 "
-_CONTINUE = b"HTTP/1.1 100 "
-
-
-class _Held:
-    """A transport that holds a response's head until the next write."""
-
-    __slots__ = ("_head", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        """Write what is held and `data` together; a head alone is held.
-
-        Not the head that asks for the body: the caller waits for it before it sends more.
-        """
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif (
-            data.startswith(_HEAD) and data.endswith(b"\r\n\r\n") and not data.startswith(_CONTINUE)
-        ):
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Write what is held: the response has no body."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        """Write what is held, then close."""
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+from stafett.app import Receive, Send
 
 
-class OneWriteProtocol(HttpToolsProtocol):
-    """To be given to uvicorn as its `http`."""
+def whole_body(receive: Receive) -> bytes | None:
+    """The request's body where all of it is here and nobody has read of it; else None."""
+    cycle = getattr(receive, "__self__", None)
+    if type(cycle) is not RequestResponseCycle:
+        return None
+    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    body, cycle.body = bytes(cycle.body), bytearray()
+    return body
+
+
+def answer_whole(send: Send, status: int, *, head: bytes, body: bytes) -> bool:
+    """Send an answer in one write; False where it has to go ASGI's own way.
+
+    `head` is the header lines, `content-length` among them, each with its line end.
+    """
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle or cycle.flow.write_paused or cycle.disconnected:
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    cycle.transport.write(b"".join((STATUS_LINE[status], head, end, body)))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
+class RestingProtocol(HttpToolsProtocol):
+    """To be given to uvicorn as its `http`: one timer for a connection, not one for each request.
+
+    The timer looks, now and then, how long the connection has rested.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._resting_since: float | None = None
 
     @override
-    def connection_made(self, transport: Any) -> None:  # uvicorn's own annotation is narrower
-        held = _Held(transport)
-        self._held = held
-        super().connection_made(held)  # pyright: ignore[reportArgumentType] - it has all that is used
+    def _unset_keepalive_if_required(self) -> None:
+        self._resting_since = None
 
     @override
     def on_response_complete(self) -> None:
-        self._held.flush()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._resting_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_in(self.timeout_keep_alive)
+
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._resting_since is None:
+            return  # it is at work; its answer sets the timer again
+        left = self._resting_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_in(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def _look_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import functools
 import ssl
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -88,23 +87,26 @@ class HttpSender:
 
     async def send(self, request: Request) -> Outcome:
         """Make the attempt. Never raises for a bad endpoint; see `engine.sending.Sender`."""
-        started = time.monotonic()
+        # Kept, as asking for it is a system call on Python 3.11.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        started = loop.time()
         headers = sent_headers(request)
         try:
-            connection = await self._exchange(request, compose(request, headers))
+            data = compose(request, headers)
+            connection = await self._exchange(request, data, started)
         except SendFailed as failure:
             cause, detail = failure.cause, failure.detail
         except ValueError:
             cause, detail = FailureCause.INTERNAL, "a header or the path is not one line of ASCII"
         else:
-            outcome = _judge(connection.reply, headers, time.monotonic() - started)
+            outcome = _judge(connection.reply, headers, loop.time() - started)
             self._part_with(connection)
             return outcome
         return Outcome(
             cause=cause,
             detail=detail,
             request_headers=headers,
-            duration=timedelta(seconds=time.monotonic() - started),
+            duration=timedelta(seconds=loop.time() - started),
         )
 
     async def close(self) -> None:
@@ -116,10 +118,7 @@ class HttpSender:
             self._all_gone.clear()
             await self._all_gone.wait()
 
-    async def _exchange(self, request: Request, data: bytes) -> Connection:
-        # Kept, as asking for it is a system call on Python 3.11.
-        loop = self._loop = self._loop or asyncio.get_running_loop()
-        now = loop.time()
+    async def _exchange(self, request: Request, data: bytes, now: float) -> Connection:
         deadline = now + request.timeout.total_seconds()
         target = request.target
         key = (target.scheme, target.host, target.port)

@@ -21,7 +21,7 @@ from typing import Any
 # One row's values, as SQLite takes them.
 Values = Sequence[Any]
 
-_SIZES = (1, 4, 16, 64, 256, 512)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _MAX_VALUES = 32_000  # SQLite takes 32,766 in one statement
 
 
