@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import ends
-from ends import PAYLOAD, TOKEN
+from ends import PAYLOAD
 
 MESSAGE = json.dumps({"eventType": "payment_received", "payload": PAYLOAD}).encode()
 
@@ -72,13 +72,11 @@ RATES: list[float] = []
 
 
 async def latency(rate: float, seconds: float) -> None:
-    """Open loop at `rate` events a second; prints how long after the 202 each one arrives."""
-    accepted: dict[str, float] = {}
+    """Open loop at `rate` events a second; prints how long after its post each one arrives."""
     received: dict[str, float] = {}
 
     def seen(request: bytes) -> bytes:
-        message_id = request.lower().split(b"webhook-id: ", 1)[1].split(b"\r\n", 1)[0]
-        received[message_id.decode()] = time.perf_counter()
+        received[ends.message_id(request)] = time.perf_counter()
         return ends.NO_CONTENT
 
     loop = asyncio.get_running_loop()
@@ -86,36 +84,16 @@ async def latency(rate: float, seconds: float) -> None:
     listening = await loop.create_server(lambda: ends.Receiving(seen), "127.0.0.1", port)
     with ends.server() as server:
         await asyncio.to_thread(webhook_to, server, port)
-        request = (
-            f"POST /api/v1/app/default/msg HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
-            f"content-length: {len(MESSAGE)}\r\n\r\n"
-        ).encode() + MESSAGE
-        took: list[float] = []
-
-        async def one(turns: int, first: float) -> None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            for turn in range(turns):
-                await asyncio.sleep(max(0, first + turn * 16 / rate - time.perf_counter()))
-                start = time.perf_counter()
-                writer.write(request)
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                size = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
-                reply = json.loads(await reader.readexactly(size))
-                now = time.perf_counter()
-                took.append((now - start) * 1e3)
-                accepted[reply["id"].lower()] = now
-            writer.close()
-
-        begun = time.perf_counter() + 0.2
-        turns = int(rate * seconds / 16)
-        await asyncio.gather(*(one(turns, begun + n / rate) for n in range(16)))
-        await asyncio.to_thread(ends.wait_for, lambda: len(received) >= len(accepted))
+        request = ends.post("/api/v1/app/default/msg", MESSAGE)
+        sent = await ends.post_at_rate(server.port, lambda _: request, rate=rate, seconds=seconds)
+        await asyncio.to_thread(ends.wait_for, lambda: len(received) >= len(sent))
         listening.close()
-        late = [(received[each] - at) * 1e3 for each, at in accepted.items()]
+    took = [(each.accepted_at - each.posted_at) * 1e3 for each in sent.values()]
+    late = [(received[key] - each.posted_at) * 1e3 for key, each in sent.items()]
     print(
-        f"  at {rate:,.0f}/s: accept p50 {ends.percentile(took, 0.5):.2f} ms"
+        f"  at {rate:,.0f}/s: post to accepted p50 {ends.percentile(took, 0.5):.2f} ms"
         f"  p99 {ends.percentile(took, 0.99):.2f} ms"
-        f"   accept to received p50 {ends.percentile(late, 0.5):.2f} ms"
+        f"   post to received p50 {ends.percentile(late, 0.5):.2f} ms"
         f"  p99 {ends.percentile(late, 0.99):.2f} ms"
     )
 

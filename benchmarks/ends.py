@@ -49,7 +49,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(ready: Callable[[], bool], *, seconds: float = 20) -> None:
+Ready = Callable[[], bool]
+
+
+def wait_for(ready: Ready, *, seconds: float = 20) -> None:
     """Poll until `ready`, or give up loudly."""
     end = time.monotonic() + seconds
     while not ready():
@@ -215,11 +218,67 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
+# --- at a given rate --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message of an open loop."""
+
+    number: int
+    posted_at: float
+    accepted_at: float
+
+
+async def post_at_rate(
+    port: int,
+    request: Callable[[int], bytes],
+    *,
+    rate: float,
+    seconds: float,
+    connections: int = 16,
+) -> dict[str, Sent]:
+    """Open loop: request number n leaves at its time, whatever became of those before; by id."""
+    sent: dict[str, Sent] = {}
+    begun = time.perf_counter() + 0.2
+    count = int(rate * seconds)
+
+    async def one(first: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(first, count, connections):
+            await asyncio.sleep(max(0, begun + number / rate - time.perf_counter()))
+            posted_at = time.perf_counter()
+            writer.write(request(number))
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            size = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+            reply = json.loads(await reader.readexactly(size))
+            sent[reply["id"]] = Sent(number, posted_at, time.perf_counter())
+        writer.close()
+
+    await asyncio.gather(*(one(each) for each in range(connections)))
+    return sent
+
+
+def post(path: str, body: bytes) -> bytes:
+    """The bytes of one request."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def message_id(request: bytes) -> str:
+    """Which message a received request brings."""
+    found = re.search(rb"webhook-id: (\S+)", request)
+    return found[1].decode() if found else ""
+
+
 # --- Python ends ------------------------------------------------------------------------------
 
 
 class Receiving(asyncio.Protocol):
-    """Answers every request; tells `seen` (path, head and body, monotonic time) of each."""
+    """Answers every request with what `seen` makes of it; empty: not at all."""
 
     def __init__(self, seen: Callable[[bytes], bytes]) -> None:
         self._seen = seen
@@ -254,10 +313,7 @@ async def _receive(port: int) -> None:
 async def _generate(url: str, body: bytes, *, connections: int, seconds: float) -> Load:
     host, _, rest = url.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
-    request = (
-        f"POST /{rest} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {TOKEN}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    request = post(f"/{rest}", body)
     took: list[float] = []
     wrong = 0
     begun = time.perf_counter()
