@@ -13,6 +13,8 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import ends
 from ends import PAYLOAD
 
+BARE = str(Path(__file__).with_name("bare.py"))
 MESSAGE = json.dumps({"eventType": "payment_received", "payload": PAYLOAD}).encode()
 
 
@@ -32,6 +35,23 @@ def synced_writes() -> float:
             os.fdatasync(file.fileno())
             count += 1
         return count / (time.perf_counter() - begun)
+
+
+def bare_path(seconds: float, connections: int) -> float:
+    """Events a second of `bare.py`."""
+    with ends.receiver() as receiver, tempfile.TemporaryDirectory() as folder:
+        port = ends.free_port()
+        process = subprocess.Popen(
+            [sys.executable, BARE, str(port), str(receiver), f"{folder}/bare.db"]
+        )
+        try:
+            ends.wait_for(lambda: ends.answers(port))
+            url = f"http://127.0.0.1:{port}/"
+            ends.generate(url, MESSAGE, connections=connections, seconds=1)
+            return ends.generate(url, MESSAGE, connections=connections, seconds=seconds).rate
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def webhook_to(server: ends.Server, port: int, **more: object) -> str:
@@ -123,9 +143,15 @@ def main() -> None:
         )
     print(f"raw limits: loopback {bare.rate:,.0f} POST/s, {synced_writes():,.0f} synced writes/s")
     print(f"end to end, {options.connections} connections, messages of {len(MESSAGE)} bytes:")
-    for _ in range(options.runs):
+    bares: list[float] = []
+    for _ in range(options.runs):  # side by side, as the machine is not equally fast all the time
         throughput(options.seconds, options.connections)
-    print(f"  median {statistics.median(RATES):,.0f} events/s delivered")
+        bares.append(bare_path(options.seconds / 2, options.connections))
+        print(f"  bare path {bares[-1]:8,.0f}/s")
+    ours, bare = statistics.median(RATES), statistics.median(bares)
+    print(
+        f"  median {ours:,.0f} events/s delivered, {ours / bare:.0%} of the bare path's {bare:,.0f}"
+    )
     asyncio.run(latency(500, options.seconds))
     batches(options.seconds / 2, options.connections)
 

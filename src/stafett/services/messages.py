@@ -117,16 +117,14 @@ class Messages:
         check_batch_size(len(batch))
         application = await self._directory.application(app)
         answers: list[Message | errors.StafettError] = []
+        made: list[tuple[Message, list[Endpoint]]] = []
         for new in batch:
             try:
-                answers.append((await self._made(application, new))[0])
+                made.append(await self._made(application, new))
+                answers.append(made[-1][0])
             except errors.StafettError as error:
                 answers.append(error)
-        made = [each for each in answers if isinstance(each, Message)]
-        wanting = [
-            await self._wanting(application, each.event_type, each.channels) for each in made
-        ]
-        results = iter(await self._intake.accept_all(list(zip(made, wanting, strict=True))))
+        results = iter(await self._intake.accept_all(made))
         for place, new in enumerate(batch):
             if isinstance(answers[place], Message):
                 try:
@@ -165,7 +163,9 @@ class Messages:
         now = self._clock()
         _check(new, now)
         problems = await self._event_types.check(new.event_type, new.payload)
-        wanting = await self._wanting(application, new.event_type, new.channels)
+        wanting = await self._directory.wanting(
+            application.id, event_type=new.event_type, channels=new.channels
+        )
         message = Message(
             id=self._ids.message(now),
             app_id=application.id,
@@ -182,13 +182,6 @@ class Messages:
             payload=new.payload,
         )
         return message, wanting
-
-    async def _wanting(
-        self, application: Application, event_type: str, channels: tuple[str, ...]
-    ) -> list[Endpoint]:
-        return await self._directory.wanting(
-            application.id, event_type=event_type, channels=channels
-        )
 
 
 def check_batch_size(count: int) -> None:
