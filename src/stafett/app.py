@@ -154,10 +154,13 @@ class Stafett:
     async def start(self) -> None:
         """Open the store and begin; once, however often it is called.
 
-        Errors: StoreInUse, SchemaTooNew, InvalidSettings, Unavailable.
+        Errors: StoreInUse, SchemaTooNew, InvalidSettings, Unavailable (also after `stop`).
         """
         if self.started:
             return
+        if self.stopping.is_set():
+            message = "this Stafett was stopped; make a new one"
+            raise errors.Unavailable(message)
         async with self._starting:
             if self.started:
                 return
@@ -172,12 +175,18 @@ class Stafett:
             self._upkeep.start()
             self.started = True
 
+    def begin_stop(self) -> None:
+        """Say that the end has begun: not ready any more, and no request to a receiver begins."""
+        self.stopping.set()
+        if self._dispatch is not None:
+            self._dispatch.halt()
+
     async def stop(self) -> None:
         """Accept and claim nothing more, let requests under way end, write results, close."""
         if not self.started:
             return
         self.started = False
-        self.stopping.set()
+        self.begin_stop()
         await self._intake.drain()
         if self._dispatch is not None:
             await self._dispatch.stop(grace=self.settings.attempt_timeout + _GRACE)
@@ -193,7 +202,7 @@ class Stafett:
         It starts with the first lifespan event, or, where none comes, with the first request.
         """
         # The web floor stands above this one and is loaded by name: who embeds Stafett without
-        # HTTP never loads Starlette.
+        # HTTP never loads it.
         return cast("Asgi", importlib.import_module("stafett.web.asgi").make_app(self))
 
     # --- how it is going ----------------------------------------------------------------------

@@ -363,6 +363,23 @@ async def test_a_stop_gives_back_what_has_not_begun_and_lets_the_rest_end(engine
     assert engine.sender.count("/a") == 4
 
 
+async def test_a_halt_begins_nothing_more_at_once(engine: Engine) -> None:
+    endpoint = await engine.endpoint("/a")
+    engine.sender.hanging.add("/a")
+    engine.dispatch.start()
+    messages = [await engine.accept(endpoint) for _ in range(6)]
+    await engine.settle()
+
+    engine.dispatch.halt()
+    for _ in range(4):
+        engine.sender.let_go("/a")
+    await engine.settle()
+
+    states = [await engine.state(each, endpoint) for each in messages]
+    assert states == ["succeeded"] * 4 + ["pending"] * 2
+    assert engine.sender.count("/a") == 4
+
+
 async def test_a_stop_leaves_what_does_not_end_within_the_grace_to_its_lease(
     engine: Engine,
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from stafett import errors
 from stafett.app import Stafett
 from stafett.model import Secret
 from stafett.settings import Settings, parse_networks
@@ -35,6 +36,14 @@ def client(app: Any, base: str = "http://test") -> httpx.AsyncClient:
         base_url=base,
         headers={"authorization": f"Bearer {TOKEN}"},
     )
+
+
+async def test_what_was_stopped_does_not_start_again(tmp_path: Path) -> None:
+    stafett = a_stafett(tmp_path)
+    await stafett.start()
+    await stafett.stop()
+    with pytest.raises(errors.Unavailable, match="make a new one"):
+        await stafett.start()
 
 
 async def test_an_event_created_in_process_arrives(tmp_path: Path, receiver: Recorder) -> None:

@@ -252,7 +252,7 @@ class _Serving:
             await self._server.serve(sockets=[self._listener])
         finally:
             self._found.unlink(missing_ok=True)
-            self._stafett.stopping.set()
+            self._stafett.begin_stop()
             with contextlib.suppress(errors.StafettError):
                 await self._stafett.tokens.revoke(token_id)
             await watch
@@ -295,7 +295,7 @@ class _Serving:
             await asyncio.to_thread(self._story, running)
 
     def _end(self) -> None:
-        self._stafett.stopping.set()
+        self._stafett.begin_stop()
         self._server.should_exit = True
 
     def _end_in_order(self) -> None:

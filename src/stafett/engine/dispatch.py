@@ -107,20 +107,25 @@ class Dispatch:
         """Begin to look for due work."""
         self._scanning = asyncio.get_running_loop().create_task(self._scan_forever())
 
-    async def stop(self, *, grace: timedelta) -> None:
-        """Claim nothing more, give back what has not begun, let requests end within `grace`.
-
-        What has not ended by then is left to its lease.
-        """
+    def halt(self) -> None:
+        """Claim and begin nothing more; what is queued goes back to the store."""
         self.stopping = True
         self._wake.set()
         self._halt.set()
-        if self._scanning is not None:
-            await self._scanning
         now = self._clock.now()
         for lane in self._lanes:
             for due in lane.empty():
                 self._results.give_back(due, due_at=now)
+
+    async def stop(self, *, grace: timedelta) -> None:
+        """Halt, and let requests that have begun end within `grace`.
+
+        What has not ended by then is left to its lease.
+        """
+        self.halt()
+        if self._scanning is not None:
+            await self._scanning
+        self.halt()  # a scan that was under way may have claimed something since
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace.total_seconds())
         for task in self._tasks:
@@ -197,6 +202,8 @@ class Dispatch:
         return self._again if due.attempt_count else self._first
 
     def _pump(self) -> None:
+        if self.stopping:
+            return
         for lane in self._lanes:
             while lane.ring and (due := lane.take()) is not None:
                 self._tasks.add(self._loop().create_task(self._handle(lane, due)))
