@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stafett.ids import AppId, AttemptId, ClaimId, DeliveryId, EndpointId, Ids, MessageId
+from stafett.ids import AppId, AttemptId, ClaimId, DeliveryId, EndpointId, Ids, MessageId, UserId
 from stafett.model import (
     Application,
     Attempt,
+    AuditEntry,
     Bin,
     Capture,
     DeliveryState,
@@ -20,10 +21,13 @@ from stafett.model import (
     Message,
     Outcome,
     PayloadCheck,
+    Role,
     ScriptedReply,
     Secret,
+    Session,
     Token,
     Trigger,
+    User,
 )
 from stafett.store import AttemptRecord, Claim, NewDelivery, NewMessage
 
@@ -222,3 +226,43 @@ def a_capture(of: Bin, **given: Any) -> Capture:
         "attempt_id": None,
     }
     return Capture(**defaults | given)
+
+
+def a_user(**given: Any) -> User:
+    defaults: dict[str, Any] = {
+        "id": ids.user(NOW),
+        "email": "kari@example.com",
+        "name": "Kari",
+        "role": Role.OWNER,
+        "password_hash": Secret("$argon2id$"),
+        "created_at": NOW,
+        "updated_at": NOW,
+        "disabled_at": None,
+    }
+    return User(**defaults | given)
+
+
+def a_session(user_id: UserId, **given: Any) -> Session:
+    defaults: dict[str, Any] = {
+        "hash": "h",
+        "user_id": user_id,
+        "created_at": NOW,
+        "last_seen_at": NOW,
+        "expires_at": NOW + timedelta(days=7),
+        "address": "127.0.0.1",
+        "user_agent": "a browser",
+    }
+    return Session(**defaults | given)
+
+
+def an_audit_entry(*, at: datetime = NOW, **given: Any) -> AuditEntry:
+    defaults: dict[str, Any] = {
+        "id": ids.audit(at),
+        "actor": "kari@example.com",
+        "action": "session.created",
+        "target": "",
+        "detail": "",
+        "address": "127.0.0.1",
+        "created_at": at,
+    }
+    return AuditEntry(**defaults | given)

@@ -34,12 +34,14 @@ from stafett.ids import Ids
 from stafett.model import Secret
 from stafett.retry import RetrySchedule
 from stafett.services.applications import Applications, NewApplication
+from stafett.services.audit import Audit
 from stafett.services.bins import Bins
 from stafett.services.deliveries import Deliveries
 from stafett.services.endpoints import Endpoints
 from stafett.services.event_types import EventTypes
 from stafett.services.messages import DEFAULT_APP, Messages
 from stafett.services.tokens import Tokens
+from stafett.services.users import Users
 from stafett.settings import Settings
 from stafett.store import Backlog, Replies, Store
 
@@ -120,6 +122,8 @@ class Stafett:
         self.tokens = Tokens(
             store=self._store, ids=self._ids, clock=now, entropy=secrets.token_bytes
         )
+        self.users = Users(store=self._store, ids=self._ids, clock=now, entropy=secrets.token_bytes)
+        self.audit = Audit(store=self._store, ids=self._ids, clock=now)
         self.bins = Bins(
             store=self._store,
             ids=self._ids,

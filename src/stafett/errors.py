@@ -112,6 +112,16 @@ class Forbidden(StafettError):
     code = "insufficient access"
 
 
+class TooMany(StafettError):
+    """Too many tries in too short a time; try again after `retry_after` seconds."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class NotImplementedHere(StafettError):
     """An operation of the wire format that Stafett does not offer."""
 

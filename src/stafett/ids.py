@@ -25,9 +25,12 @@ BinId = NewType("BinId", str)
 CaptureId = NewType("CaptureId", str)
 ClaimId = NewType("ClaimId", str)
 TaskId = NewType("TaskId", str)
+UserId = NewType("UserId", str)
+AuditId = NewType("AuditId", str)
 
 APP, ENDPOINT, MESSAGE, DELIVERY, ATTEMPT = "app_", "ep_", "msg_", "dlv_", "atmpt_"
 TOKEN, BIN, CAPTURE, CLAIM, TASK = "tok_", "bin_", "cap_", "clm_", "qtask_"
+USER, AUDIT = "usr_", "aud_"
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_ALPHABET)}
@@ -187,3 +190,9 @@ class Ids:
 
     def task(self, now: datetime) -> TaskId:
         return TaskId(self.new(TASK, now))
+
+    def user(self, now: datetime) -> UserId:
+        return UserId(self.new(USER, now))
+
+    def audit(self, now: datetime) -> AuditId:
+        return AuditId(self.new(AUDIT, now))

@@ -21,6 +21,7 @@ from typing_extensions import override
 from stafett.ids import (
     AppId,
     AttemptId,
+    AuditId,
     BinId,
     CaptureId,
     ClaimId,
@@ -29,6 +30,7 @@ from stafett.ids import (
     MessageId,
     TaskId,
     TokenId,
+    UserId,
 )
 
 # JSON as a caller gives it: the shape is theirs, so it stays untyped until a schema judges it.
@@ -405,6 +407,78 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+class Role(enum.StrEnum):
+    """What a user may do; each may do what those after it may."""
+
+    OWNER = "owner"
+    """Everything, other owners included."""
+    ADMIN = "admin"
+    """Everything but owners."""
+    DEVELOPER = "developer"
+    """Webhooks, events and bins; no tokens, users or settings."""
+    VIEWER = "viewer"
+    """Looks, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who signs in to the admin."""
+
+    id: UserId
+    email: str
+    """In lower case; what they sign in with."""
+    name: str
+    role: Role
+    password_hash: Secret
+    """Argon2id, in its own encoded form."""
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None
+
+
+class UserChanges(TypedDict, total=False):
+    """What an update of a user may change."""
+
+    name: str
+    role: Role
+    password_hash: Secret
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One sign-in, without its secret: only the hash is kept."""
+
+    hash: str
+    """Hex SHA-256 of the cookie's text."""
+    user_id: UserId
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    """However busy it is, it ends then."""
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Somebody did something that may have to be explained one day."""
+
+    id: AuditId
+    actor: str
+    """Who: a user's e-mail address, or what else acted (`setup`, `command line`)."""
+    action: str
+    """A noun and a verb: `session.created`, `webhook.secret_shown`."""
+    target: str
+    """The id of what it was done to; empty where there is none."""
+    detail: str
+    address: str
+    created_at: datetime
 
 
 # --- request bins -----------------------------------------------------------------------------

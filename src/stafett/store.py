@@ -28,12 +28,14 @@ from stafett.ids import (
     EndpointId,
     MessageId,
     TokenId,
+    UserId,
 )
 from stafett.model import (
     Application,
     ApplicationChanges,
     Attempt,
     AttemptFilter,
+    AuditEntry,
     Bin,
     Capture,
     Delivery,
@@ -51,7 +53,10 @@ from stafett.model import (
     Page,
     PageQuery,
     ScriptedReply,
+    Session,
     Token,
+    User,
+    UserChanges,
 )
 
 # --- the hot path -----------------------------------------------------------------------------
@@ -399,6 +404,62 @@ class Tokens(Protocol):
         ...
 
 
+class Users(Protocol):
+    """People, their sessions, and what they did."""
+
+    async def add_user(self, user: User) -> None:
+        """Errors: Conflict (there is one with that address)."""
+        ...
+
+    async def add_first_user(self, user: User) -> bool:
+        """As `add_user`, but only where there is nobody yet; False otherwise."""
+        ...
+
+    async def find_user(self, ref: str) -> User | None:
+        """By id or e-mail address (in lower case)."""
+        ...
+
+    async def list_users(self) -> list[User]:
+        """All of them, in order of id."""
+        ...
+
+    async def update_user(self, user_id: UserId, changes: UserChanges, *, now: datetime) -> None:
+        """Errors: NotFound."""
+        ...
+
+    async def delete_user(self, user_id: UserId) -> None:
+        """And their sessions; what they did stays in the audit log."""
+        ...
+
+    async def add_session(self, session: Session) -> None: ...
+
+    async def find_session(self, hash: str) -> tuple[Session, User] | None: ...  # noqa: A002 - as `find_token`
+
+    async def touch_session(self, hash: str, *, now: datetime) -> None:  # noqa: A002 - the same
+        """Remember when it was last seen."""
+        ...
+
+    async def list_sessions(self, user_id: UserId) -> list[Session]:
+        """Newest first."""
+        ...
+
+    async def delete_sessions(
+        self, user_id: UserId, *, only: str | None = None, but: str | None = None
+    ) -> int:
+        """All of a user, or only the one with this hash, or all but that; answers how many."""
+        ...
+
+    async def expire_sessions(self, *, now: datetime, idle_since: datetime) -> None:
+        """Delete those that are over, or were last seen before `idle_since`."""
+        ...
+
+    async def add_audit(self, entry: AuditEntry) -> None: ...
+
+    async def list_audit(self, page: PageQuery) -> Page[AuditEntry]:
+        """In order of id: newest first unless ascending."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
     """The first answer to an idempotent request that makes something other than a message."""
@@ -521,6 +582,7 @@ class Store(
     Messages,
     Deliveries,
     Tokens,
+    Users,
     Replies,
     Bins,
     Upkeep,

@@ -23,6 +23,7 @@ from stafett.model import (
     MessageFilter,
     PageQuery,
     PayloadCheck,
+    Role,
     ScriptedReply,
     Secret,
 )
@@ -356,3 +357,57 @@ async def test_the_backlog_says_how_much_waits_and_since_when(
         await store.add_messages([item], now=NOW)
     backlog = await store.backlog(now=NOW)
     assert (backlog.pending, backlog.sending, backlog.oldest_due_at) == (1, 1, NOW - MINUTE)
+
+
+async def test_users_are_found_by_id_and_address_and_an_address_is_taken_once(
+    store: Store,
+) -> None:
+    user = making.a_user()
+    assert await store.add_first_user(user)
+    assert not await store.add_first_user(making.a_user(email="b@example.com"))
+    with pytest.raises(errors.Conflict):
+        await store.add_user(making.a_user())
+    other = making.a_user(email="c@example.com")
+    await store.add_user(other)
+    assert await store.find_user(user.id) == user
+    assert await store.find_user("kari@example.com") == user
+    assert await store.list_users() == sorted([user, other], key=lambda each: each.id)
+
+    await store.update_user(user.id, {"role": Role.VIEWER, "disabled_at": NOW}, now=NOW + MINUTE)
+    changed = replace(user, role=Role.VIEWER, disabled_at=NOW, updated_at=NOW + MINUTE)
+    assert await store.find_user(user.id) == changed
+    with pytest.raises(errors.NotFound):
+        await store.update_user(making.a_user().id, {"name": "x"}, now=NOW)
+    await store.delete_user(user.id)
+    assert await store.find_user(user.id) is None
+
+
+async def test_sessions_are_listed_ended_and_expire(store: Store) -> None:
+    user = making.a_user()
+    await store.add_user(user)
+    old, new = (
+        making.a_session(user.id, hash="old"),
+        making.a_session(user.id, hash="new", created_at=NOW + MINUTE),
+    )
+    for each in (old, new):
+        await store.add_session(each)
+    assert await store.find_session("old") == (old, user)
+    assert await store.find_session("none") is None
+    assert await store.list_sessions(user.id) == [new, old]
+
+    await store.touch_session("new", now=NOW + 2 * MINUTE)
+    await store.expire_sessions(now=NOW, idle_since=NOW + MINUTE)
+    assert await store.list_sessions(user.id) == [replace(new, last_seen_at=NOW + 2 * MINUTE)]
+    await store.add_session(old)
+    assert await store.delete_sessions(user.id, but="new") == 1
+    assert await store.delete_sessions(user.id, only="old") == 0
+    await store.delete_user(user.id)
+    assert await store.find_session("new") is None
+
+
+async def test_the_audit_log_is_paged_newest_first(store: Store) -> None:
+    entries = [making.an_audit_entry(at=NOW + n * MINUTE) for n in range(3)]
+    for each in entries:
+        await store.add_audit(each)
+    page = await store.list_audit(PageQuery(limit=2))
+    assert (list(page.items), page.done) == ([entries[2], entries[1]], False)

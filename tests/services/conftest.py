@@ -17,6 +17,7 @@ from stafett.model import Application
 from stafett.services.applications import Applications, NewApplication
 from stafett.services.event_types import EventTypes
 from stafett.services.tokens import Tokens
+from stafett.services.users import Users
 
 
 @pytest.fixture
@@ -55,3 +56,8 @@ def tokens(store: SqliteStore, clock: SetClock) -> Tokens:
 @pytest.fixture
 async def acme(applications: Applications) -> Application:
     return await applications.create(NewApplication(name="Acme", uid="acme"))
+
+
+@pytest.fixture
+def users(store: SqliteStore, clock: SetClock) -> Users:
+    return Users(store=store, ids=Ids(), clock=clock, entropy=os.urandom)

@@ -48,7 +48,7 @@ def test_the_table_has_nothing_that_the_tree_has_not() -> None:
 def test_who_may_come_again_is_told_when(kind: type[errors.StafettError]) -> None:
     error = made(kind)
     named = dict(headers_of(error))
-    later = isinstance(error, errors.Unavailable | errors.InProgress)
+    later = isinstance(error, errors.Unavailable | errors.InProgress | errors.TooMany)
     assert (b"retry-after" in named) == later
     assert (b"www-authenticate" in named) == (status_of(error) == 401)
 

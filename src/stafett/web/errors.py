@@ -25,6 +25,7 @@ STATUS: Final[dict[type[errors.StafettError], int]] = {
     errors.PayloadTooLarge: 413,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.TooMany: 429,
     errors.NotImplementedHere: 501,
     errors.Unavailable: 503,
     errors.StoreFull: 507,
@@ -58,7 +59,7 @@ def body_of(error: errors.StafettError) -> Any:  # JSON
 
 def headers_of(error: errors.StafettError) -> list[tuple[bytes, bytes]]:
     """What the answer carries beside its body."""
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.TooMany):
         return [(b"retry-after", str(math.ceil(error.retry_after)).encode())]
     if isinstance(error, errors.InProgress):
         return [(b"retry-after", b"1")]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from stafett import errors
 from stafett.drivers.migrations import versions
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision; `versions/` has one file for each, named after it."""
 
 

@@ -21,6 +21,7 @@ from stafett.drivers.cold.event_types import EventTypeVerbs
 from stafett.drivers.cold.messages import MessageVerbs
 from stafett.drivers.cold.tokens import TokenVerbs
 from stafett.drivers.cold.upkeep import UpkeepVerbs
+from stafett.drivers.cold.users import UserVerbs
 from stafett.drivers.migrations.upgrade import upgrade
 from stafett.drivers.sqlite import adding, claiming, recording
 from stafett.drivers.sqlite.connections import Session
@@ -40,6 +41,7 @@ class SqliteStore(
     MessageVerbs,
     DeliveryVerbs,
     TokenVerbs,
+    UserVerbs,
     BinVerbs,
     UpkeepVerbs,
 ):
