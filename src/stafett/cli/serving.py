@@ -50,6 +50,15 @@ class Running:
     url: str
     token: Secret
     data: Path
+    setup_token: Secret | None
+    """Good for making the first user; None where there is one."""
+
+    @property
+    def admin_url(self) -> str:
+        """Where people begin."""
+        if self.setup_token is None:
+            return f"{self.url}/admin/"
+        return f"{self.url}/admin/setup?token={self.setup_token.reveal()}"
 
 
 Story = Callable[[Running], None]
@@ -117,6 +126,10 @@ def announce(running: Running) -> None:
         f"Stafett serves at {running.url}  (data in {running.data}; a token for your"
         " application: stafett token create NAME; Ctrl-C stops it)"
     )
+    if running.setup_token is not None:
+        printing.line(f"Nobody can sign in yet; make the owner, once: {running.admin_url}")
+    else:
+        printing.line(f"Admin: {running.admin_url}")
     sys.stdout.flush()
 
 
@@ -243,8 +256,12 @@ class _Serving:
     async def _serve(self) -> None:
         """From the first request taken to the last one answered."""
         token_id, text = await self._local_token()
+        users = self._stafett.users
         running = Running(
-            url=address_of(self._listener), token=Secret(text), data=self._stafett.settings.data
+            url=address_of(self._listener),
+            token=Secret(text),
+            data=self._stafett.settings.data,
+            setup_token=None if await users.somebody() else Secret(users.open_setup()),
         )
         write_found(self._found, running)
         watch = asyncio.create_task(self._watch(running))

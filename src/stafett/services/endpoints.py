@@ -183,6 +183,11 @@ class Endpoints:
         app_id = (await self._directory.application(app)).id
         return await self._store.list_endpoints(app_id, page)
 
+    async def all(self, app: str) -> list[Endpoint]:
+        """Every one of an application, in order of id: for screens that sort and search."""
+        app_id = (await self._directory.application(app)).id
+        return await self._store.all_endpoints(app_id)
+
     async def update(self, app: str, ref: str, changes: EndpointChanges) -> Endpoint:
         """Change what `changes` names. Errors: Invalid, Conflict (uid taken).
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -81,6 +82,7 @@ class Users:
         self._by_account = Tries(burst=5, every=timedelta(seconds=15))
         self._by_address = Tries(burst=20, every=timedelta(seconds=5))
         self._somebody = False
+        self._setup_token = ""
         self._dummy: str | None = None
 
     # --- people -------------------------------------------------------------------------------
@@ -90,12 +92,24 @@ class Users:
         self._somebody = self._somebody or bool(await self._store.list_users())
         return self._somebody
 
+    def open_setup(self) -> str:
+        """A token for the one link under which the first user can be made; ends with it."""
+        self._setup_token = self._entropy(_SECRET_BYTES).hex()
+        return self._setup_token
+
+    def is_setup_token(self, text: str) -> bool:
+        """Whether `text` is the token of the link last made."""
+        return bool(self._setup_token) and hmac.compare_digest(
+            text.encode(), self._setup_token.encode()
+        )
+
     async def set_up(self, *, email: str, name: str, password: str) -> User:
         """Make the first user, an owner. Errors: Invalid, Conflict (there is somebody already)."""
         user = await self._made(email=email, name=name, password=password, role=Role.OWNER)
         if not await self._store.add_first_user(user):
             message = "this Stafett has been set up already; sign in"
             raise errors.Conflict(message)
+        self._setup_token = ""
         return user
 
     async def create(self, *, email: str, name: str, password: str, role: Role) -> User:

@@ -8,9 +8,10 @@ more than the rest of the work.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Awaitable, Collection
-from typing import Final
+from typing import Any, Final
 
 from stafett import errors
 from stafett.app import Asgi, Receive, Scope, Send, Stafett
@@ -22,7 +23,7 @@ from stafett.web.idempotency import Promises
 from stafett.web.not_offered import is_not_offered
 from stafett.web.protocol import answer_whole, whole_body
 from stafett.web.routes import PREFIX, ROUTES, Access, Route
-from stafett.web.tree import Tree
+from stafett.web.tree import Tree, variables
 
 _log = logging.getLogger("stafett.web")
 
@@ -37,7 +38,7 @@ _PLAIN_HEAD: Final = (
 _CORS_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _API: Final = PREFIX + "/"
 _INGEST: Final = "/ingest" + PREFIX
-_PAGES: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs"})
+_PAGES: Final = frozenset({"/", "/health", "/ready", "/metrics", "/openapi.json", "/docs"})
 
 
 def make_app(stafett: Stafett) -> Asgi:
@@ -51,9 +52,10 @@ class _App:
     def __init__(self, stafett: Stafett) -> None:
         self._stafett = stafett
         self._tree = Tree(ROUTES)
-        self._variables = {route: _variables(route) for route in ROUTES}
+        self._variables = {route: variables(route.path) for route in ROUTES}
         self._promises = Promises(stafett)
         self._pages = openapi.Pages(stafett)
+        self._pages_for_people: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -105,11 +107,20 @@ class _App:
         path = _own_path(scope)
         if path.startswith(_API):
             return self._api(path, scope, receive)
+        if path == "/admin" or path.startswith("/admin/"):
+            return self._admin().answer(path, scope, receive)
         first, _, rest = path[1:].partition("/")
         if first == "in" and rest:
             token = rest.partition("/")[0]
             return bins.catch(self._stafett, (scope, receive, send), token=token)
         return self._page(path.rstrip("/") or "/", scope)
+
+    def _admin(self) -> Any:
+        """Loaded with its first page: who has no use for it does not wait for its templates."""
+        if self._pages_for_people is None:
+            admin = importlib.import_module("stafett.web.admin.app")
+            self._pages_for_people = admin.Admin(self._stafett, read=_read)
+        return self._pages_for_people
 
     async def _page(self, path: str, scope: Scope) -> Reply:
         if path.startswith(_INGEST):
@@ -119,6 +130,9 @@ class _App:
         if scope["method"] not in {"GET", "HEAD"}:
             return _other_method(scope, {"GET"})
         match path:
+            case "/":
+                root: str = scope.get("root_path", "")
+                return Reply(303, b"", [(b"location", f"{root}/admin/".encode())])
             case "/health":
                 return probes.health()
             case "/ready":
@@ -171,10 +185,6 @@ class _App:
         if route.access is not Access.APP:
             message = "this needs an owner token; this one is for a single application"
             raise errors.Forbidden(message)
-
-
-def _variables(route: Route) -> list[str]:
-    return [each[1:-1] for each in route.path.split("/") if each.startswith("{")]
 
 
 def _own_path(scope: Scope) -> str:
@@ -274,11 +284,12 @@ async def _send_reply(send: Send, scope: Scope, reply: Reply) -> None:
     headers = [*reply.headers, _NOSNIFF]
     if not isinstance(reply.content, bytes) and body:
         headers.append(_JSON)
-    if scope["method"] != "POST":  # answers to POST are not kept by anybody
+    # Answers to POST are not kept by anybody.
+    if scope["method"] != "POST" and not any(name == b"cache-control" for name, _ in headers):
         headers.append(_NO_STORE)
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
-    if _from_page(scope):
+    if _from_page(scope) and _own_path(scope).startswith(_API):
         headers.append(_ANY_ORIGIN)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     sent = b"" if scope["method"] == "HEAD" else body

@@ -1,0 +1,151 @@
+"""Writes pages: the templates, what they can call, and the headers that every page carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from stafett.model import Json
+
+_PACKAGE: Final = "stafett.web.admin"
+TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates; everything that is put into one is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader(_PACKAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["moment"] = moment
+    made.filters["milliseconds"] = milliseconds
+    made.filters["span"] = span
+    made.filters["pretty"] = pretty
+    made.filters["visible"] = visible
+    made.filters["as_json"] = as_json
+    made.globals["static"] = static_path
+    return made
+
+
+def page(template: str, /, **values: Any) -> bytes:
+    """A template with `values`."""
+    return environment().get_template(template).render(**values).encode()
+
+
+def moment(at: datetime | None) -> Markup:
+    """A time; a browser with script shows it in its reader's own form."""
+    if at is None:
+        return Markup("<span class=none>-</span>")
+    text = at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)
+
+
+def milliseconds(duration: timedelta) -> str:
+    """`12 ms`, `3.4 s`."""
+    ms = duration / timedelta(milliseconds=1)
+    return f"{ms / 1000:.1f} s" if ms >= 10_000 else f"{ms:.0f} ms"
+
+
+def span(duration: timedelta) -> str:
+    """The largest unit that fits: `5 s`, `12 min`, `3 h`, `2 d`."""
+    seconds = duration.total_seconds()
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def as_json(value: Json) -> str:
+    """A value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def pretty(body: bytes | str) -> str:
+    """JSON indented, numbers and order as they are; anything else as `visible` shows it."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return visible(body)
+    return visible(_reindented(text))
+
+
+def _reindented(text: str) -> str:
+    """Valid JSON with line breaks; every number and string stays as it was written."""
+    pieces: list[str] = []
+    depth = 0
+    before = ""
+    for part in _PART.findall(text):
+        closes = part in {"}", "]"}
+        opened = before in {"{", "["}
+        depth -= closes
+        if closes != opened or before == ",":  # an empty object or list stays on its line
+            pieces.append("\n" + "  " * depth if closes or opened or before == "," else "")
+        pieces.append(": " if part == ":" else part)
+        depth += part in {"{", "["}
+        before = part
+    return "".join(pieces)
+
+
+def visible(body: bytes | str) -> str:
+    """Bytes as text; what is not text, and what could hide or turn text round, as its code."""
+    text = body.decode(errors="backslashreplace") if isinstance(body, bytes) else body
+    return "".join(each if _is_plain(each) else f"\\u{ord(each):04x}" for each in text)
+
+
+def _is_plain(character: str) -> bool:
+    if character in "\n\t\r":
+        return True
+    code = ord(character)
+    if code < 0x20 or 0x7F <= code < 0xA0:
+        return False
+    return not (0x200B <= code <= 0x200F or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069)
+
+
+# --- static files -----------------------------------------------------------------------------
+
+
+@cache
+def static_file(name: str) -> bytes | None:
+    """The bytes of a file in `static/`; None where there is none of that name."""
+    if "/" in name or name.startswith("."):
+        return None
+    file = resources.files(_PACKAGE) / "static" / name
+    return file.read_bytes() if file.is_file() else None
+
+
+@cache
+def static_path(name: str) -> str:
+    """Its path below the admin, with its content's hash: it may be kept for ever."""
+    content = static_file(name)
+    assert content is not None, name  # noqa: S101 - templates name files that are there
+    return f"-/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}"
