@@ -20,6 +20,11 @@ from stafett import errors
 
 _CACHE_KIB = 32 * 1024
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+# A write that did not happen, for want of room: SQLite tells a full disk apart from a quota or a
+# limit on the size of files, we do not. The transaction is undone; only a failed sync is the end.
+_NO_ROOM = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+)
 _PRIMARY = 0xFF  # the low byte of an extended result code
 
 
@@ -76,8 +81,9 @@ def turn_on_wal(raw: sqlite3.Connection) -> None:
 
 def translate(error: sqlite3.Error) -> errors.StafettError:
     """What an error of SQLite means to us."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
-    if code == sqlite3.SQLITE_FULL:
+    exact = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    code = exact & _PRIMARY
+    if exact in _NO_ROOM:
         message = "the disk is full: nothing was accepted; free some space and try again"
         return errors.StoreFull(message, retry_after=5.0)
     if code in _BROKEN:
