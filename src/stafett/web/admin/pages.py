@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stafett.web.admin import view_bins as bins
 from stafett.web.admin import view_people as people
 from stafett.web.admin import view_webhooks as webhooks
 from stafett.web.admin.visits import Page
@@ -11,4 +12,5 @@ from stafett.web.admin.visits import Page
 PAGES: Final[tuple[Page, ...]] = (
     *people.PAGES,
     *webhooks.PAGES,
+    *bins.PAGES,
 )

@@ -137,7 +137,7 @@ for (const list of document.querySelectorAll("[data-live]")) {
       enhance(item);
       list.prepend(item);
     }
-    for (const each of document.querySelectorAll("[data-waiting]")) each.remove();
+    if (document.querySelector("[data-waiting]")) location.assign(list.dataset.first);
     announce(list.dataset.arrived);
     if (document.hidden) document.title = `(${++unread}) ${title}`;
   });
@@ -145,5 +145,16 @@ for (const list of document.querySelectorAll("[data-live]")) {
     if (!document.hidden) { unread = 0; document.title = title; }
   });
 }
+
+// In a list of captures, up and down (or j and k) go to the next one.
+document.addEventListener("keydown", (event) => {
+  const down = event.key === "ArrowDown" || event.key === "j";
+  if (!down && event.key !== "ArrowUp" && event.key !== "k") return;
+  const links = [...document.querySelectorAll(".captures a")];
+  const at = links.indexOf(document.activeElement);
+  if (at < 0) return;
+  event.preventDefault();
+  links[Math.max(0, Math.min(links.length - 1, at + (down ? 1 : -1)))].focus();
+});
 
 enhance(document);
