@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from stafett.web.admin import view_bins as bins
+from stafett.web.admin import view_deliveries as deliveries
+from stafett.web.admin import view_event_types as event_types
+from stafett.web.admin import view_events as events
+from stafett.web.admin import view_overview as overview
 from stafett.web.admin import view_people as people
+from stafett.web.admin import view_settings as settings
 from stafett.web.admin import view_webhooks as webhooks
 from stafett.web.admin.visits import Page
 
 PAGES: Final[tuple[Page, ...]] = (
+    *overview.PAGES,
     *people.PAGES,
     *webhooks.PAGES,
     *bins.PAGES,
+    *deliveries.PAGES,
+    *events.PAGES,
+    *event_types.PAGES,
+    *settings.PAGES,
 )

@@ -93,6 +93,8 @@ class Visit(Call):
     def url(self, path: str, /, **query: str | int | None) -> str:
         """A path below the admin, for links and forms."""
         kept = {name: value for name, value in query.items() if value not in {None, ""}}
+        if self.app_ref != DEFAULT_APP and not path.startswith("-/"):
+            kept.setdefault("app", self.app_ref)  # whose webhooks are looked at stays so
         asked = f"?{urlencode(kept)}" if kept else ""
         return f"{self.scope.get('root_path', '')}/admin/{path}{asked}"
 

@@ -1,0 +1,234 @@
+"""Event types: the catalogue, and changing it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stafett import errors
+from stafett.model import EventType, Json, PayloadCheck, Role
+from stafett.services import samples
+from stafett.services.event_types import NewEventType, schema_in_force
+from stafett.web.admin import render
+from stafett.web.admin.visits import Page, Visit
+from stafett.web.calls import Reply
+
+
+async def show_list(visit: Visit) -> Reply:
+    """By group; archived ones where they are asked for."""
+    archived, text = visit.one("archived") == "yes", (visit.one("text") or "").lower()
+    groups: dict[str, list[EventType]] = {}
+    for each in await visit.stafett.event_types.all():
+        words = f"{each.name} {each.label} {each.description}".lower()
+        if text in words and (archived or not each.archived):
+            groups.setdefault(each.group or visit.t("Other"), []).append(each)
+    return visit.page(
+        "event_types.html",
+        groups=sorted(groups.items()),
+        asked={"text": visit.one("text") or "", "archived": archived},
+    )
+
+
+async def show_one(visit: Visit) -> Reply:
+    """One, with its fields, its sample and the webhooks that want it."""
+    event_type = await visit.stafett.event_types.get(visit.params["name"])
+    endpoints = [
+        each
+        for each in await visit.stafett.endpoints.all(visit.app_ref)
+        if each.event_types is None or event_type.name in each.event_types
+    ]
+    return visit.page("event_type.html", event_type=event_type, endpoints=endpoints)
+
+
+async def show_card(visit: Visit) -> Reply:
+    """Fields and sample alone, for the webhook form."""
+    event_type = await visit.stafett.event_types.get(visit.one("name") or "")
+    return visit.page("event_type_card.html", event_type=event_type)
+
+
+# --- changing it ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Form:
+    """What stands in the fields."""
+
+    name: str = ""
+    label: str = ""
+    group: str = ""
+    description: str = ""
+    fires_when: str = ""
+    schema: str = ""
+    sample: str = ""
+    sensitive_fields: str = ""
+    check: str = PayloadCheck.WARN.value
+    problems: list[errors.Problem] = field(default_factory=list[errors.Problem])
+
+    @classmethod
+    def of(cls, event_type: EventType) -> Form:
+        """As it is."""
+        schema = schema_in_force(event_type)
+        return cls(
+            name=event_type.name,
+            label=event_type.label,
+            group=event_type.group or "",
+            description=event_type.description,
+            fires_when=event_type.fires_when,
+            schema="" if schema is None else render.as_json(schema),
+            sample="" if event_type.sample is None else render.as_json(event_type.sample),
+            sensitive_fields=", ".join(event_type.sensitive_fields),
+            check=event_type.check.value,
+        )
+
+    @classmethod
+    def sent(cls, visit: Visit) -> Form:
+        """As the visitor filled it in."""
+        return cls(
+            name=visit.field("name"),
+            label=visit.field("label"),
+            group=visit.field("group"),
+            description=visit.field("description"),
+            fires_when=visit.field("fires_when"),
+            schema=visit.field("schema"),
+            sample=visit.field("sample"),
+            sensitive_fields=visit.field("sensitive_fields"),
+            check=visit.field("check"),
+        )
+
+    def new(self, known: EventType | None) -> NewEventType:
+        """What the service takes. Errors: Invalid."""
+        schema = self.json("schema", self.schema)
+        sample = self.json("sample", self.sample)
+        if self.check not in set(PayloadCheck):
+            self.note("check", "is not one of the choices")
+        if self.problems:
+            raise errors.Invalid(self.problems)
+        return NewEventType(
+            name=self.name,
+            label=self.label or None,
+            group=self.group or None,
+            description=self.description,
+            fires_when=self.fires_when,
+            schemas=_with_newest(known, schema),
+            sample=sample,
+            sensitive_fields=self.sensitive_fields.replace(",", " ").split(),
+            check=PayloadCheck(self.check),
+            archived=False if known is None else known.archived,
+        )
+
+    def json(self, name: str, text: str) -> Json:
+        """A field that is JSON; None where it is empty or is not."""
+        if not text:
+            return None
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            self.note(name, f"is not JSON: line {error.lineno}, column {error.colno}")
+        except RecursionError:
+            self.note(name, "is nested too deep")
+        return None
+
+    def note(self, name: str, message: str) -> None:
+        """A field cannot stay as it is."""
+        self.problems.append(errors.Problem(("body", name), message))
+
+
+def _with_newest(known: EventType | None, schema: Json) -> dict[str, Any] | None:
+    """All versions, `schema` as the one in force."""
+    if schema is None:
+        return None
+    versions = dict(known.schemas or {}) if known is not None else {}
+    versions[max(versions, key=int) if versions else "1"] = schema
+    return versions
+
+
+async def show_new(visit: Visit) -> Reply:
+    """An empty form."""
+    return _form(visit, Form(), None)
+
+
+async def show_edit(visit: Visit) -> Reply:
+    """The form of one."""
+    known = await visit.stafett.event_types.get(visit.params["name"])
+    return _form(visit, Form.of(known), known)
+
+
+async def create(visit: Visit) -> Reply:
+    """Add it, or show the form again with what is wrong."""
+    return await _save(visit, None)
+
+
+async def save(visit: Visit) -> Reply:
+    """Save it, or show the form again with what is wrong."""
+    return await _save(visit, await visit.stafett.event_types.get(visit.params["name"]))
+
+
+async def _save(visit: Visit, known: EventType | None) -> Reply:
+    form = Form.sent(visit)
+    if visit.ticked("make_sample"):
+        return _form(visit, _with_sample(form), known)
+    try:
+        new = form.new(known)
+        if known is None:
+            await visit.stafett.event_types.create(new)
+        else:
+            await visit.stafett.event_types.upsert(known.name, new)
+    except errors.Invalid as error:
+        form.problems = [_at_its_field(each) for each in error.problems]
+        return _form(visit, form, known, status=422)
+    except errors.EventTypeExists as error:
+        form.note("name", error.detail)
+        return _form(visit, form, known, status=422)
+    await visit.note("event_type.saved", target=new.name)
+    return visit.go(f"event-types/{new.name}", notice="event-type-saved")
+
+
+def _with_sample(form: Form) -> Form:
+    """The form with a sample made of its schema."""
+    schema = form.json("schema", form.schema)
+    if isinstance(schema, dict):
+        form.sample = render.as_json(samples.generate(schema))
+    return form
+
+
+def _at_its_field(problem: errors.Problem) -> errors.Problem:
+    """What is wrong with a version of the schemas, or within the sample, is told there."""
+    if problem.loc[1:2] == ("schemas",):
+        return errors.Problem(("body", "schema"), problem.msg)
+    if problem.loc[1:2] == ("sample",) and problem.loc[2:]:
+        where = ".".join(map(str, problem.loc[2:]))
+        return errors.Problem(("body", "sample"), f"{where} {problem.msg}")
+    return problem
+
+
+def _form(visit: Visit, form: Form, known: EventType | None, *, status: int = 200) -> Reply:
+    return visit.page(
+        "event_type_form.html",
+        status=status,
+        form=form,
+        known=known,
+        problems=form.problems,
+        checks=list(PayloadCheck),
+    )
+
+
+async def archive(visit: Visit) -> Reply:
+    """Webhooks that have it keep it, none can choose it any more."""
+    name = visit.params["name"]
+    await visit.stafett.event_types.delete(name)
+    await visit.note("event_type.archived", target=name)
+    return visit.go(f"event-types/{name}", notice="event-type-archived")
+
+
+_ONE: Final = "event-types/{name}"
+PAGES: Final = (
+    Page(method="GET", path="event-types", show=show_list, role=Role.VIEWER),
+    Page(method="POST", path="event-types", show=create, role=Role.DEVELOPER),
+    Page(method="GET", path="event-types/-/new", show=show_new, role=Role.DEVELOPER),
+    Page(method="GET", path="event-types/-/card", show=show_card, role=Role.VIEWER),
+    Page(method="GET", path=_ONE, show=show_one, role=Role.VIEWER),
+    Page(method="POST", path=_ONE, show=save, role=Role.DEVELOPER),
+    Page(method="GET", path=f"{_ONE}/edit", show=show_edit, role=Role.DEVELOPER),
+    Page(method="POST", path=f"{_ONE}/archive", show=archive, role=Role.DEVELOPER),
+)
