@@ -110,7 +110,7 @@ class Policy:
     nat64_prefixes: tuple[ipaddress.IPv6Network, ...] = ()
     """IPv6 networks that hold an IPv4 address (RFC 6052), which is judged in their stead."""
     refuse: tuple[Network, ...] = ()
-    """May not be reached, whatever else is said: our own listeners and databases."""
+    """May not be reached on any port, whatever else is said: where our database is, say."""
 
     def __post_init__(self) -> None:
         for prefix in self.nat64_prefixes:
@@ -198,16 +198,6 @@ def _judge_v6(address: ipaddress.IPv6Address) -> Verdict:
         if address in network:
             return Verdict(allowed=False, reason=reason, reference=reference)
     return _ALLOWED
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """A comma-separated list of networks or addresses. Errors: InvalidSettings."""
-    try:
-        return tuple(
-            ipaddress.ip_network(each) for each in (p.strip() for p in text.split(",")) if each
-        )
-    except ValueError as exc:
-        raise errors.InvalidSettings(f"a list of networks cannot be read: {exc}") from exc
 
 
 # --- targets ----------------------------------------------------------------------------------

@@ -152,7 +152,18 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+class _Unshown(ValueError):
+    """What is wrong with a text that nobody may see, for it can hold a password."""
+
+
 def _web_address(text: str) -> str:
+    # Anywhere, not only before the host: a password with a slash in it ends the host too early.
+    if "@" in text:
+        message = (
+            "must not have a user and password, or any @: it is shown to everybody"
+            " (a token belongs in STAFETT_TOKEN)"
+        )
+        raise _Unshown(message)
     if not re.match(r"https?://[^/\s]+", text):
         message = "must begin with http:// or https://"
         raise ValueError(message)
@@ -427,6 +438,6 @@ def _parsed(spec: Spec, text: str, place: str) -> object:
     try:
         return spec.parse(text)
     except ValueError as exc:
-        shown = "" if spec.secret else f" ({text!r})"
+        shown = "" if spec.secret or isinstance(exc, _Unshown) else f" ({text!r})"
         message = f"{spec.variable}{shown} from {place} {exc}; for example {spec.example}"
         raise errors.InvalidSettings(message) from None

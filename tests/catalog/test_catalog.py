@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from importlib import resources
 from typing import Any
@@ -72,12 +73,56 @@ def test_an_event_type_is_whole(event_type: EventType) -> None:
     assert (event_type.reference_sample is None) == (event_type.name in WITHOUT_REFERENCE)
 
 
-def test_what_identifies_people_is_marked() -> None:
-    assert "verification_link" in BY_NAME["confirm_email_address"].sensitive_fields
+PERSONAL = (
+    *(
+        "customer",
+        "customer_name",
+        "customer_avatar",
+        "company_name",
+        "user_name",
+        "user_firstname",
+    ),
+    *("user_lastname", "user_login", "new_user_login", "billing_city", "billing_zip_code"),
+    *("billing_state", "payment_url", "default_payment_url", "payment_invoice_url"),
+    *("invoice_message", "verification_link"),
+)
+"""Who is meant, where they live, and links that need nothing more to be opened."""
+
+
+def test_what_names_or_reaches_people_is_marked() -> None:
+    met: set[str] = set()
     for event_type in EVENT_TYPES:
         for name in schema_of(event_type)["properties"]:
-            if name.endswith("user_email") or name == "billing_email":
+            met.add(name)
+            reaches = "address" in name or ("email" in name and not name.endswith("_verification"))
+            if name in PERSONAL or reaches:
                 assert name in event_type.sensitive_fields, (event_type.name, name)
+    assert met >= set(PERSONAL)
+
+
+NAMES = ("Ada", "Nilsen", "ada@", "kari", "Storgata", "2. etg", "avatar/", "203.0.113.7")
+NAMED_AFTER = ("site_title", "user_site_name", "user_site_slug", "user_site_url", "site_url")
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda each: each.name)
+def test_a_sample_names_its_people_only_in_fields_that_are_marked(event_type: EventType) -> None:
+    public = {*NAMED_AFTER, "site", "site_admin_url", *event_type.sensitive_fields}
+    for name, value in event_type.sample.items():
+        if name not in public:
+            assert not any(each in str(value) for each in NAMES), name
+
+
+PLACEHOLDER = re.compile(
+    r"\.\.\.|…|example_|one sentence|lorem|foo|abc123|1a2b3c|0\.00|mock|john|dev\.dev|link ?to",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda each: each.name)
+def test_nothing_in_a_sample_only_holds_a_place(event_type: EventType) -> None:
+    for name, value in event_type.sample.items():
+        assert not PLACEHOLDER.search(str(value)), (name, value)
+        assert value != "", name
 
 
 def test_no_catalogue_is_a_choice_and_an_unknown_one_is_not() -> None:

@@ -90,6 +90,22 @@ def test_a_file_of_events_that_is_none_is_wrong_usage_and_adds_nothing(shop: Any
     assert "filed.good" not in shop.ok("event-type", "list")
 
 
+def test_a_schema_in_another_dialect_is_refused_by_name_and_in_a_file(shop: Any):
+    older = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    entry = {"name": "older", "description": "Old.", "schema": older}
+    (shop.folder / "older.json").write_text(json.dumps(entry))
+
+    named = shop.run(
+        *("event-type", "add", "older", "--description", "Old.", "--schema", json.dumps(older))
+    )
+    filed = shop.run("event-type", "add", "--file", "older.json")
+
+    for done in (named, filed):
+        assert done.returncode != 0
+        assert "only JSON Schema 2020-12 is understood" in done.stderr
+    assert "older" not in shop.ok("event-type", "list")
+
+
 # --- webhooks ---------------------------------------------------------------------------------
 
 
@@ -379,7 +395,6 @@ def test_another_programs_answer_is_no_server(machine: Any):
         "http://h:x",
         "http://a..b",
         "http://[::1",
-        "http://me:hidden@h",
         "http://:1",
     ],
 )
@@ -449,3 +464,12 @@ def test_config_says_where_each_value_came_from_and_masks_secrets(machine: Any):
     assert found["host"] == ("127.0.0.1", "default")
     assert found["bootstrap_token"] == ("****", "environment")
     assert secret not in done.stdout + machine.ok("config")
+
+
+@pytest.mark.parametrize("verb", [("config",), ("config", "--json"), ("webhook", "list")])
+def test_an_address_with_a_password_is_refused_and_not_printed(machine: Any, verb: tuple[str, ...]):
+    done = machine.run(*verb, env={"STAFETT_URL": "https://me:hidden@hooks.example"})
+
+    assert done.returncode == 2
+    assert "STAFETT_TOKEN" in done.stderr
+    assert "hidden" not in done.stdout + done.stderr

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett import egress, errors
+from stafett import egress, errors, settings
 
 PUBLIC_ONLY = egress.Policy()
 
@@ -149,7 +149,7 @@ def test_a_nat64_prefix_of_an_impossible_length_is_an_error_of_the_settings() ->
 
 
 def allowing(text: str) -> egress.Policy:
-    return egress.Policy(allow_networks=egress.parse_networks(text))
+    return egress.Policy(allow_networks=settings.parse_networks(text))
 
 
 @pytest.mark.parametrize(
@@ -216,26 +216,13 @@ def test_what_the_operator_reserves_is_refused_whatever_is_allowed(
     refused: str, address: str
 ) -> None:
     policy = egress.Policy(
-        allow_networks=egress.parse_networks("0.0.0.0/0,::/0"),
+        allow_networks=settings.parse_networks("0.0.0.0/0,::/0"),
         nat64_prefixes=(ipaddress.IPv6Network("64:ff9b::/96"),),
-        refuse=egress.parse_networks(refused),
+        refuse=settings.parse_networks(refused),
     )
 
     assert egress.vet(address, policy=policy).reason == "reserved by the operator"
     assert egress.vet("9.9.9.9", policy=policy).allowed
-
-
-def test_networks_are_read_from_a_list_with_commas() -> None:
-    read = egress.parse_networks(" 10.0.0.0/8, ::1 ,,192.168.1.7,")
-
-    assert [str(network) for network in read] == ["10.0.0.0/8", "::1/128", "192.168.1.7/32"]
-    assert egress.parse_networks("") == ()
-
-
-@pytest.mark.parametrize("text", ["10.0.0.0/33", "10.0.0.1/8", "localhost", "10/8", "10.0.0.0 /8"])
-def test_a_list_of_networks_that_cannot_be_read_is_an_error_of_the_settings(text: str) -> None:
-    with pytest.raises(errors.InvalidSettings, match="cannot be read"):
-        egress.parse_networks(f"127.0.0.1,{text}")
 
 
 def test_the_hint_names_the_setting_and_its_example_can_be_used() -> None:

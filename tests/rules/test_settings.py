@@ -163,6 +163,38 @@ def test_a_shown_duration_reads_back(duration: timedelta) -> None:
     assert settings.parse_duration(settings.show_duration(duration)) == duration
 
 
+def test_networks_are_read_from_a_list_with_commas() -> None:
+    read = settings.parse_networks(" 10.0.0.0/8, ::1 ,,192.168.1.7,")
+    assert [str(network) for network in read] == ["10.0.0.0/8", "::1/128", "192.168.1.7/32"]
+    assert settings.parse_networks("") == ()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/33", "10.0.0.1/8", "localhost", "10/8", "10.0.0.0 /8"])
+def test_of_a_list_of_networks_the_one_that_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is not a network"):
+        settings.parse_networks(f"127.0.0.1,{text}")
+
+
+@pytest.mark.parametrize("variable", ["STAFETT_URL", "STAFETT_PUBLIC_URL"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://ada:hush@hooks.example",
+        "https://hush@hooks.example/in",
+        "https://ada:hu/hush@hooks.example",
+        "ada:hush@hooks.example",
+    ],
+)
+def test_an_address_with_a_password_is_refused_and_never_shown(
+    tmp_path: Path, variable: str, text: str
+) -> None:
+    with pytest.raises(errors.InvalidSettings) as caught:
+        load(tmp_path, {variable: text})
+    assert f"{variable} from environment must not have a user and password" in caught.value.detail
+    assert "STAFETT_TOKEN" in caught.value.detail
+    assert "hush" not in caught.value.detail
+
+
 def test_every_setting_is_in_the_table_and_every_example_is_valid() -> None:
     named = {spec.name for spec in settings.SPECS}
     assert named == {each.name for each in fields(settings.Settings)}

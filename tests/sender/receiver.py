@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from stafett import egress
+from stafett import egress, settings
 from stafett.engine import sending
 from stafett.model import Headers
 
 Behaviour = Callable[["Visit"], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-LOOPBACK = egress.Policy(allow_networks=egress.parse_networks("127.0.0.0/8,::1/128"))
+LOOPBACK = egress.Policy(allow_networks=settings.parse_networks("127.0.0.0/8,::1/128"))
 
 
 class Visit:

@@ -12,7 +12,7 @@ import pytest
 
 from sender.conftest import MakeSender
 from sender.receiver import OK, Behaviour, Visit, a_request, answer_ok, answering, receiving
-from stafett import egress
+from stafett import egress, settings
 from stafett.drivers import resolver as resolving
 from stafett.drivers import sender as driver
 from stafett.engine import sending
@@ -510,7 +510,7 @@ async def test_a_name_that_moves_inside_between_connections_is_refused(
     make_sender: MakeSender,
 ) -> None:
     answers = iter([["127.0.0.1"], ["127.0.0.2"]])
-    policy = egress.Policy(allow_networks=egress.parse_networks("127.0.0.1/32"))
+    policy = egress.Policy(allow_networks=settings.parse_networks("127.0.0.1/32"))
 
     def rebinding(host: str) -> list[str]:
         return next(answers)

@@ -197,6 +197,31 @@ async def test_what_breaks_a_rule_is_named_and_nothing_is_stored(
     assert (await event_types.list(page, include_archived=True)).items == ()
 
 
+@pytest.mark.parametrize(
+    ("dialect", "problems"),
+    [
+        (None, ("owner: is required",)),
+        ("https://json-schema.org/draft/2020-12/schema", ("owner: is required",)),
+        # In draft 7 the keyword does not exist: a schema means what its own dialect says.
+        ("http://json-schema.org/draft-07/schema#", ()),
+    ],
+)
+async def test_a_schema_is_read_in_its_own_dialect_and_else_in_that_of_2020(
+    event_types: EventTypes, dialect: str | None, problems: tuple[str, ...]
+) -> None:
+    schema: dict[str, Any] = {"dependentRequired": {"card": ["owner"]}}
+    if dialect is not None:
+        schema["$schema"] = dialect
+    await event_types.create(payment(schemas={"1": schema}))
+    assert await event_types.check("payment_received", raw(card=1)) == problems
+
+
+async def test_a_schema_in_a_dialect_that_nobody_knows_is_refused(event_types: EventTypes) -> None:
+    schema = {"$schema": "https://schemas.example/mine"}
+    with pytest.raises(errors.Invalid, match="Unknown meta-schema"):
+        await event_types.create(payment(schemas={"1": schema}))
+
+
 async def test_a_sample_has_to_fit_only_where_the_check_is_on(event_types: EventTypes) -> None:
     await event_types.create(payment(check=PayloadCheck.OFF, sample={"payment_id": "1"}))
     with pytest.raises(errors.Invalid):
@@ -248,6 +273,31 @@ async def test_the_value_of_a_sensitive_field_is_never_shown(
     await event_types.create(payment(sensitive_fields=[field]))
     (problem,) = await event_types.check("payment_received", raw(customer={"email": 4711}))
     assert problem == "customer.email: the value is not of type string"
+
+
+@pytest.mark.parametrize("field", ["shop.owner", "shop.owner.email", "shop.owner.0.email"])
+async def test_a_dotted_name_hides_what_is_there_and_below(
+    event_types: EventTypes, field: str
+) -> None:
+    owners = {"items": {"properties": {"email": {"type": "string"}}}}
+    shop = {"properties": {"owner": owners, "size": {"type": "string"}}}
+    schema = {"properties": {"shop": shop, "owner": {"type": "string"}}}
+    await event_types.create(payment(schemas={"1": schema}, sensitive_fields=[field]))
+    payload = raw(shop={"owner": [{"email": 4711}], "size": 4712}, owner=4713)
+    assert set(await event_types.check("payment_received", payload)) == {
+        "shop.owner.0.email: the value is not of type string",
+        "shop.size: 4712 is not of type string",
+        "owner: 4713 is not of type string",
+    }
+
+
+@pytest.mark.parametrize(
+    "field", ["customer.name", "customer.e", "email.customer", "shop.customer"]
+)
+async def test_a_dotted_name_hides_nothing_elsewhere(event_types: EventTypes, field: str) -> None:
+    await event_types.create(payment(sensitive_fields=[field]))
+    (problem,) = await event_types.check("payment_received", raw(customer={"email": 4711}))
+    assert problem == "customer.email: 4711 is not of type string"
 
 
 async def test_at_most_ten_problems_are_named(event_types: EventTypes) -> None:

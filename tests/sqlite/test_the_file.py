@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,52 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(errors.Unavailable, match="file"):
         await SqliteStore(tmp_path / "file" / "s.db").open(now=NOW)
+
+
+if sys.platform != "win32":  # which has no such modes
+
+    @pytest.fixture
+    def usual_umask() -> Generator[None]:
+        before = os.umask(0o022)
+        yield
+        os.umask(before)
+
+    def modes(folder: Path) -> dict[str, int]:
+        return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+    @pytest.mark.usefixtures("usual_umask")
+    async def test_only_the_owner_may_read_a_file_that_it_makes(tmp_path: Path) -> None:
+        store = SqliteStore(tmp_path / "s.db")
+        await store.open(now=NOW)
+        found = modes(tmp_path)
+        await store.close()
+        assert found == dict.fromkeys(("s.db", "s.db-wal", "s.db-shm", "s.db.lock"), 0o600)
+
+    @pytest.mark.usefixtures("usual_umask")
+    async def test_so_it_is_where_a_link_says_that_the_file_be(tmp_path: Path) -> None:
+        (tmp_path / "far").mkdir()
+        (tmp_path / "s.db").symlink_to(tmp_path / "far" / "real.db")
+        store = SqliteStore(tmp_path / "s.db")
+        await store.open(now=NOW)
+        found = modes(tmp_path / "far")
+        await store.close()
+        assert found == dict.fromkeys(("real.db", "real.db-wal", "real.db-shm"), 0o600)
+
+    @pytest.mark.usefixtures("usual_umask")
+    async def test_a_file_that_is_there_keeps_the_mode_its_owner_gave_it(tmp_path: Path) -> None:
+        path = tmp_path / "s.db"
+        path.touch()
+        path.chmod(0o640)
+        store = SqliteStore(path)
+        await store.open(now=NOW)
+        found = modes(tmp_path)
+        await store.close()
+        assert [found[name] for name in ("s.db", "s.db-wal", "s.db-shm")] == [0o640] * 3
+
+    async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+        (tmp_path / "s.db").symlink_to(tmp_path / "nowhere" / "real.db")
+        with pytest.raises(errors.Unavailable, match=r"cannot make the database file .*s\.db"):
+            await SqliteStore(tmp_path / "s.db").open(now=NOW)
 
 
 async def test_a_start_makes_every_lease_void(store_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from typing import Any, Final, Protocol, cast
 
 import msgspec
@@ -165,10 +166,20 @@ def _named(error: Any, sensitive: frozenset[str]) -> list[errors.Problem]:
                 for name in error.kind.unexpected
             ]
         case kind:
-            hidden = not sensitive.isdisjoint(path)
             text: str = error.message.replace('"', "") if kind == "type" else error.message
-            shown = "the value" if hidden else _shown(error.instance)
+            shown = "the value" if _is_hidden(path, sensitive) else _shown(error.instance)
             return [errors.Problem(path, text.replace(_VALUE, shown), kind)]
+
+
+def _is_hidden(path: Sequence[str | int], sensitive: frozenset[str]) -> bool:
+    """Whether the field at `path`, or one around it, is sensitive.
+
+    A plain name is meant wherever it stands; a dotted one from the top, places in lists left out
+    or not.
+    """
+    names = [each for each in path if isinstance(each, str)]
+    dotted = (accumulate(map(str, way), "{}.{}".format) for way in (names, path))
+    return not sensitive.isdisjoint(chain(path, *dotted))
 
 
 def _shown(value: Json) -> str:

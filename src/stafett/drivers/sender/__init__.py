@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import functools
 import ssl
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -89,24 +90,24 @@ class HttpSender:
         """Make the attempt. Never raises for a bad endpoint; see `engine.sending.Sender`."""
         # Kept, as asking for it is a system call on Python 3.11.
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()  # uvloop's own clock counts whole milliseconds
         headers = sent_headers(request)
         try:
             data = compose(request, headers)
-            connection = await self._exchange(request, data, started)
+            connection = await self._exchange(request, data, loop.time())
         except SendFailed as failure:
             cause, detail = failure.cause, failure.detail
         except ValueError:
             cause, detail = FailureCause.INTERNAL, "a header or the path is not one line of ASCII"
         else:
-            outcome = _judge(connection.reply, headers, loop.time() - started)
+            outcome = _judge(connection.reply, headers, time.perf_counter() - started)
             self._part_with(connection)
             return outcome
         return Outcome(
             cause=cause,
             detail=detail,
             request_headers=headers,
-            duration=timedelta(seconds=loop.time() - started),
+            duration=timedelta(seconds=time.perf_counter() - started),
         )
 
     async def close(self) -> None:

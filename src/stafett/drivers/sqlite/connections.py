@@ -6,7 +6,9 @@ neither the standard library nor SQLAlchemy adds one of its own.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,8 +48,11 @@ def connect(path: Path, *, read_only: bool = False) -> Session:
     """A connection, for one thread at a time.
 
     It never checkpoints by itself: SQLite before 3.51.3 can lose data when two connections do, so
-    the writer alone does, and says when (`docs/decisions/0002-sqlite-driver.md`).
+    the writer alone does, and says when (`docs/decisions/0002-sqlite-driver.md`). Errors:
+    Unavailable, StoreFull, StoreBroken.
     """
+    if not read_only:
+        _make_file(path)
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     with translated_errors():
         raw = sqlite3.connect(
@@ -64,6 +69,24 @@ def connect(path: Path, *, read_only: bool = False) -> Session:
         raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
     return Session(raw, engine.connect())
+
+
+def _make_file(path: Path) -> None:
+    """Payloads and secrets lie in it: only its owner may read a file that we make.
+
+    SQLite gives the log and its index the mode of the file. One that is there keeps its mode, and
+    is not even opened: to close it again would drop the locks this process holds on it.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        # resolve: where a link leads to nothing yet, SQLite would make the file there.
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as exc:
+        message = f"cannot make the database file {path}: {exc.strerror}; choose another place"
+        raise errors.Unavailable(message) from exc
 
 
 def turn_on_wal(raw: sqlite3.Connection) -> None:
