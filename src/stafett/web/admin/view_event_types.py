@@ -198,7 +198,7 @@ def _at_its_field(problem: errors.Problem) -> errors.Problem:
         return errors.Problem(("body", "schema"), problem.msg)
     if problem.loc[1:2] == ("sample",) and problem.loc[2:]:
         where = ".".join(map(str, problem.loc[2:]))
-        return errors.Problem(("body", "sample"), f"{where} {problem.msg}")
+        return errors.Problem(("body", "sample"), f"{where!r} {problem.msg}")
     return problem
 
 

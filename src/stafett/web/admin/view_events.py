@@ -93,7 +93,7 @@ async def _emit_form(
         payload=payload,
         problems=[
             # A field within the payload is told at the payload, under its name.
-            errors.Problem(("body", "payload"), f"{'.'.join(map(str, each.loc[2:]))} {each.msg}")
+            errors.Problem(("body", "payload"), f"'{'.'.join(map(str, each.loc[2:]))}' {each.msg}")
             if each.loc[1:2] == ("payload",) and each.loc[2:]
             else each
             for each in problems
