@@ -34,6 +34,10 @@ bench *arguments:
     python benchmarks/end_to_end.py {{ arguments }}
     python benchmarks/isolation.py {{ arguments }}
 
+# Write the generated pages of docs/ anew: after a change to settings, verbs, routes, errors, events
+docs:
+    python docs/generate.py
+
 # Start a server on this machine
 serve *arguments:
     stafett serve {{ arguments }}

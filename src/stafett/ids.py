@@ -41,7 +41,7 @@ _LOW_BITS = 120
 _RANDOM_DIGITS = 19
 _BLOCK = 62**_RANDOM_DIGITS
 _PAGE = 4_096
-# Random byte -> digit. Eight digits come up five times in 256 and the rest four: 5.93 bits each.
+# Random byte -> digit. Eight digits come up five times in 256 and the rest four: 5.95 bits each.
 _DIGIT_OF = bytes(ord(_ALPHABET[byte % 62]) for byte in range(256))
 
 

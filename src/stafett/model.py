@@ -1,6 +1,6 @@
 """The nouns: frozen values that every floor shares.
 
-Those made for every event are msgspec structs, which cost a fifth of a frozen dataclass to make.
+Those made for every event are msgspec structs, which cost an eighth of a frozen dataclass to make.
 
 No behaviour beyond what a value knows of itself.
 

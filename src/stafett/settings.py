@@ -286,7 +286,7 @@ SPECS: Final = tuple(
         (
             "token",
             _secret,
-            "stft_…",
+            "st_…",
             True,
             "The token that the command line uses; found by itself on the same machine.",
         ),
