@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 
+import pytest
+
 import making
 from making import MINUTE, NOW
 from stafett.model import (
@@ -521,3 +523,25 @@ async def test_attempts_are_listed_by_result_and_class(
     assert await codes(status_code_class=400) == {404}
     assert await codes(status_code_class=0) == {None}
     assert await codes(event_types=frozenset({"other"})) == set()
+
+
+@pytest.mark.parametrize("how", ["payload gone", "switched off", "by hand"])
+async def test_what_succeeded_once_stays_succeeded_however_a_resend_ends(
+    store: Store, application: Application, endpoint: Endpoint, how: str
+) -> None:
+    claim = making.a_claim()
+    item = owed(application, endpoint, claim=claim)
+    await store.add_messages([item], now=NOW)
+    await record(store, making.a_record(item, claim_id=claim.id))
+    again = making.a_delivery(endpoint.id)
+    assert await store.resend(again, message=item.message, now=NOW) is not None
+    match how:
+        case "payload gone":
+            await store.expunge_payload(application.id, item.message.id)
+        case "switched off":
+            await store.update_endpoint(endpoint.id, {"disabled": True}, now=NOW)
+        case _:
+            assert await store.cancel(item.deliveries[0].id, now=NOW)
+    await store.claim_due(making.a_claim(), now=NOW + MINUTE, limit=9, room=9, held={})
+    assert await state_of(store, item) is DeliveryState.SUCCEEDED
+    assert await claim_all(store) == []

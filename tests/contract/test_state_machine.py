@@ -83,6 +83,8 @@ class Owed:
         return self.message.id, self.delivery.endpoint_id
 
     def end(self, state: DeliveryState) -> None:
+        """What succeeded once stays succeeded, however a resend of it ends."""
+        state = DeliveryState.SUCCEEDED if self.arrived else state
         self.state, self.due_at, self.claim = state, None, None
 
     def wait(self, due_at: datetime) -> None:
@@ -279,6 +281,10 @@ class StoreMachine(RuleBasedStateMachine):
                 each.end(ended)
             elif ended is DeliveryState.FAILED:
                 assert each.message.id in self.model.without_payload
+                each.end(ended)
+            elif ended is DeliveryState.SUCCEEDED:
+                assert each.arrived
+                assert place.closed or each.message.id in self.model.without_payload
                 each.end(ended)
         if place.closed:
             assert not taken

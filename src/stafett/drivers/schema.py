@@ -238,6 +238,15 @@ deliveries = sa.Table(
     sqlite_with_rowid=False,
 )
 
+
+def ends_as(state: str) -> sa.ColumnElement[str]:
+    """The state of a delivery that ends without an attempt.
+
+    What succeeded once stays succeeded, however a resend of it ends.
+    """
+    return sa.case((deliveries.c.succeeded_at.is_(None), state), else_="succeeded")
+
+
 attempts = sa.Table(
     "attempts",
     metadata,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +32,7 @@ from stafett.model import (
     PageQuery,
     Trigger,
 )
-from stafett.store import NewDelivery
+from stafett.store import AttemptCount, NewDelivery
 
 _d = schema.deliveries
 _a = schema.attempts
@@ -126,6 +128,38 @@ def _attempt_conditions(app_id: AppId, where: AttemptFilter) -> list[sa.ColumnEl
         conditions.append(_a.c.id < ids.first_at(ids.ATTEMPT, where.before))
     about = AttemptFilter(event_types=where.event_types, channel=where.channel, tag=where.tag)
     return conditions + messages.matches(about)
+
+
+def _count_query(
+    app_id: AppId, since: datetime, until: datetime, *, limit: int
+) -> sa.Select[EndpointId, bool, int]:
+    """Attempts of a time range by endpoint and how they ended, of `limit` rows at most.
+
+    Endpoint by endpoint over the index on (endpoint_id, id): about 1.5 us for each attempt.
+    """
+    found = (
+        sa.select(_a.c.endpoint_id, _a.c.cause.is_(None).label("succeeded"))
+        .where(
+            _a.c.endpoint_id.in_(sa.select(_e.c.id).where(_e.c.app_id == app_id)),
+            _a.c.id >= ids.first_at(ids.ATTEMPT, since),
+            _a.c.id < ids.first_at(ids.ATTEMPT, until),
+            sa.not_(_a.c.test),
+        )
+        .limit(limit)
+        .subquery()
+    )
+    return sa.select(found.c.endpoint_id, found.c.succeeded, sa.func.count()).group_by(
+        found.c.endpoint_id, found.c.succeeded
+    )
+
+
+def _counted(rows: Sequence[sa.Row[EndpointId, bool, int]]) -> dict[EndpointId, AttemptCount]:
+    counts: dict[EndpointId, AttemptCount] = {}
+    for endpoint_id, succeeded, count in rows:
+        before = counts.get(endpoint_id, AttemptCount())
+        change = {"succeeded": count} if succeeded else {"failed": count}
+        counts[endpoint_id] = replace(before, **change)
+    return counts
 
 
 class DeliveryVerbs(SqlVerbs):
@@ -255,7 +289,10 @@ class DeliveryVerbs(SqlVerbs):
             sa.update(_d)
             .where(_d.c.id == delivery_id, _d.c.state == DeliveryState.PENDING)
             .values(
-                state=DeliveryState.CANCELED, due_at=None, note="canceled by hand", updated_at=now
+                state=schema.ends_as(DeliveryState.CANCELED.value),
+                due_at=None,
+                note="canceled by hand",
+                updated_at=now,
             )
         )
         return await self.write(lambda connection: connection.execute(statement).rowcount > 0)
@@ -300,3 +337,36 @@ class DeliveryVerbs(SqlVerbs):
             )
         )
         await self.write(lambda connection: connection.execute(statement) and None)
+
+    async def count_attempts(
+        self, app_id: AppId, *, slots: Sequence[tuple[datetime, datetime]], limit: int
+    ) -> list[Mapping[EndpointId, AttemptCount]]:
+        def work(connection: sa.Connection) -> list[Mapping[EndpointId, AttemptCount]]:
+            counts: list[Mapping[EndpointId, AttemptCount]] = []
+            left = limit
+            for since, until in slots:
+                rows = connection.execute(_count_query(app_id, since, until, limit=left + 1)).all()
+                left -= sum(count for *_, count in rows)
+                if left < 0:
+                    break
+                counts.append(_counted(rows))
+            return counts
+
+        return await self.read(work)
+
+    async def recent_durations(
+        self, endpoint_ids: Sequence[EndpointId], *, limit: int
+    ) -> list[timedelta]:
+        def work(connection: sa.Connection) -> list[timedelta]:
+            return [
+                timedelta(microseconds=took)
+                for endpoint_id in endpoint_ids
+                for took in connection.scalars(
+                    sa.select(_a.c.duration_us)
+                    .where(_a.c.endpoint_id == endpoint_id, sa.not_(_a.c.test))
+                    .order_by(_a.c.id.desc())
+                    .limit(limit)
+                )
+            ]
+
+        return await self.read(work)

@@ -106,7 +106,8 @@ def cancel_pending(
     connection: sa.Connection, endpoint_id: EndpointId, *, note: str, now: datetime | None = None
 ) -> None:
     """Cancel what waits for this endpoint; what is being sent this moment ends by itself."""
-    values: dict[str, Any] = {"state": DeliveryState.CANCELED, "due_at": None, "note": note}
+    ended = schema.ends_as(DeliveryState.CANCELED.value)
+    values: dict[str, Any] = {"state": ended, "due_at": None, "note": note}
     if now is not None:
         values["updated_at"] = now
     connection.execute(

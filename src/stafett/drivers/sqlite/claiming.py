@@ -56,11 +56,11 @@ ORDER BY d.due_at LIMIT ?
 """
 _CLAIM = "UPDATE deliveries SET state = 'sending', claim_id = ?, due_at = ? WHERE id IN ({wanted})"
 _PAYLOAD_GONE = (
-    "UPDATE deliveries SET state = 'failed', due_at = NULL, claim_id = NULL,"
+    f"UPDATE deliveries SET {rows.ends_as('failed')}, due_at = NULL, claim_id = NULL,"
     " note = 'failed: the payload is gone', updated_at = ? WHERE id = ?"
 )
 _CANCEL_DUE = (
-    "UPDATE deliveries SET state = 'canceled', due_at = NULL, claim_id = NULL,"
+    f"UPDATE deliveries SET {rows.ends_as('canceled')}, due_at = NULL, claim_id = NULL,"
     " note = 'canceled: webhook switched off or deleted', updated_at = :now"
     " WHERE endpoint_id = :endpoint AND due_at <= :now"
 )
@@ -71,7 +71,8 @@ _RELEASE = (
 )
 _CANCEL_UNWANTED = (
     "WITH given(id, claim_id) AS ({rows}) UPDATE deliveries"
-    " SET state = 'canceled', claim_id = NULL, due_at = NULL, updated_at = %d,"
+    f" SET {rows.ends_as('canceled')},"
+    " claim_id = NULL, due_at = NULL, updated_at = %d,"
     " note = 'canceled: webhook switched off or deleted'"
     " FROM given WHERE deliveries.id = given.id AND deliveries.claim_id = given.claim_id"
     " AND NOT EXISTS (SELECT 1 FROM endpoints e"

@@ -57,11 +57,14 @@ _DISABLE = (
     " WHERE id = ? AND NOT disabled"
 )
 _CANCEL_PENDING = (
-    "UPDATE deliveries SET state = 'canceled', due_at = NULL, note = 'canceled: webhook switched"
+    "UPDATE deliveries SET due_at = NULL,"
+    f" {rows.ends_as('canceled')},"
+    " note = 'canceled: webhook switched"
     " off', updated_at = ? WHERE endpoint_id = ? AND due_at IS NOT NULL AND state = 'pending'"
 )
 _CANCEL = (
-    "UPDATE deliveries SET state = 'canceled', due_at = NULL,"
+    "UPDATE deliveries SET due_at = NULL,"
+    f" {rows.ends_as('canceled')},"
     " note = 'canceled: webhook switched off or deleted' WHERE id IN ({wanted})"
 )
 
