@@ -103,6 +103,7 @@ _ACCESS: Final = {
 _GROUPS: Final = {
     "health": "Health",
     "token": "Tokens",
+    "user": "Users",
     "app": "Applications",
     "endpoint": "Endpoints",
     "event-type": "Event types",

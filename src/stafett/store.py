@@ -13,8 +13,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -291,6 +291,20 @@ class EventTypes(Protocol):
     async def delete_event_type(self, name: str) -> None: ...
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Generic[T]):
+    """What a search came upon, newest first, until it had enough or had looked far enough."""
+
+    items: tuple[T, ...]
+    place: str | None
+    """Where to go on; None: everything was looked at."""
+    until: datetime | None = None
+    """How far back it looked, where that ended it. Older ones may match: go on at `place`."""
+
+
 class Messages(Protocol):
     """Messages, always within their application."""
 
@@ -307,6 +321,53 @@ class Messages(Protocol):
     async def expunge_payload(self, app_id: AppId, message_id: MessageId) -> None:
         """Delete the payload's bytes; the message stays."""
         ...
+
+    async def search_messages(
+        self,
+        app_id: AppId,
+        where: MessageFilter,
+        texts: Sequence[str],
+        *,
+        after: str | None,
+        limit: int,
+        look: int,
+    ) -> Found[Message]:
+        """Those with one of `texts` in their payload, newest first, without the payloads.
+
+        A to Z are the same as a to z. Looks at most at `look` payloads, fewer where they are large;
+        `after` is the `place` where the search before ended.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCount:
+    """How attempts at one endpoint ended."""
+
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryQuery(DeliveryFilter):
+    """Adds what only a list over all endpoints is asked for. Times are those of the message."""
+
+    endpoint_id: EndpointId | None = None
+    """May be one that is deleted."""
+    status_code_class: int | None = None
+    """Of the last attempt: 0 (there was no answer), 100, 200, 300, 400 or 500."""
+    test: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDelivery:
+    """A delivery in a list over all endpoints."""
+
+    delivery: Delivery
+    message: Message
+    """Without its payload."""
+    duration: timedelta | None
+    """Of the last attempt; None where there was none."""
 
 
 class Deliveries(Protocol):
@@ -383,6 +444,39 @@ class Deliveries(Protocol):
 
     async def expunge_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> None:
         """Forget the reply's body and headers; the attempt stays."""
+        ...
+
+    async def count_attempts(
+        self, app_id: AppId, *, slots: Sequence[tuple[datetime, datetime]], limit: int
+    ) -> list[Mapping[EndpointId, AttemptCount]]:
+        """Real (not test) attempts begun in each slot (`since <= t < until`), by endpoint.
+
+        Of the endpoints that are there. Counts at most `limit` attempts: a slot is counted whole or
+        not at all, and the answer ends before the first that does not fit. So the slots that matter
+        most come first.
+        """
+        ...
+
+    async def recent_durations(
+        self, endpoint_ids: Sequence[EndpointId], *, limit: int
+    ) -> list[timedelta]:
+        """How long the newest real attempts took, at most `limit` of each endpoint, unordered."""
+        ...
+
+    async def search_deliveries(
+        self, app_id: AppId, where: DeliveryQuery, *, after: str | None, limit: int, look: int
+    ) -> Found[ListedDelivery]:
+        """An application's deliveries in order of message id, then endpoint id, newest first.
+
+        Looks at about `look` rows (messages, and what they are owed) at most; `after` is the
+        `place` where the search before ended.
+        """
+        ...
+
+    async def list_deliveries_of(
+        self, message_ids: Sequence[MessageId], *, limit: int
+    ) -> list[Delivery]:
+        """The deliveries of several messages, newest message first, at most `limit`."""
         ...
 
 

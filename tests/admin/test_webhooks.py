@@ -183,7 +183,7 @@ def test_a_secret_is_shown_and_rotated(owner: Person) -> None:
 
 
 def test_the_value_of_a_secret_header_is_hidden_and_stays(owner: Person) -> None:
-    _, catches = owner.bin()
+    bin_id, catches = owner.bin()
     endpoint = owner.webhook(url=catches, headers="authorization: Bearer hidden-thing")
     assert "hidden-thing" not in owner.see(f"webhooks/{endpoint}")
     owner.do(
@@ -194,7 +194,10 @@ def test_the_value_of_a_secret_header_is_hidden_and_stays(owner: Person) -> None
         active="on",
         headers="authorization: (hidden)",
     )
-    assert "hidden-thing" in owner.send(f"webhooks/{endpoint}/test").text
+    assert "hidden-thing" not in owner.send(f"webhooks/{endpoint}/test").text
+    capture = re.search(r"captures/(cap_\w+)", owner.see(f"bins/{bin_id}"))
+    assert capture is not None
+    assert "hidden-thing" in owner.send(f"bins/{bin_id}/captures/{capture[1]}/reveal").text
 
 
 def test_what_failed_is_sent_again_on_demand(owner: Person) -> None:

@@ -90,22 +90,6 @@ def test_a_file_of_events_that_is_none_is_wrong_usage_and_adds_nothing(shop: Any
     assert "filed.good" not in shop.ok("event-type", "list")
 
 
-def test_a_schema_in_another_dialect_is_refused_by_name_and_in_a_file(shop: Any):
-    older = {"$schema": "http://json-schema.org/draft-07/schema#"}
-    entry = {"name": "older", "description": "Old.", "schema": older}
-    (shop.folder / "older.json").write_text(json.dumps(entry))
-
-    named = shop.run(
-        *("event-type", "add", "older", "--description", "Old.", "--schema", json.dumps(older))
-    )
-    filed = shop.run("event-type", "add", "--file", "older.json")
-
-    for done in (named, filed):
-        assert done.returncode != 0
-        assert "only JSON Schema 2020-12 is understood" in done.stderr
-    assert "older" not in shop.ok("event-type", "list")
-
-
 # --- webhooks ---------------------------------------------------------------------------------
 
 
@@ -473,3 +457,21 @@ def test_an_address_with_a_password_is_refused_and_not_printed(machine: Any, ver
     assert done.returncode == 2
     assert "STAFETT_TOKEN" in done.stderr
     assert "hidden" not in done.stdout + done.stderr
+
+
+def test_who_may_sign_in_is_made_reset_and_removed(served: Any) -> None:
+    secret = ("--password", "correct horse battery")
+    assert "Added kari@example.com as owner" in served.ok(
+        "user", "create", "kari@example.com", *secret
+    )
+    served.ok("user", "create", "per@example.com", "--role", "viewer", "--name", "Per", *secret)
+    assert {each["email"]: each["role"] for each in served.json("user", "list")["data"]} == {
+        "kari@example.com": "owner",
+        "per@example.com": "viewer",
+    }
+    short = served.run("user", "reset", "per@example.com", "--password", "short")
+    assert (short.returncode, "12 or more characters" in short.stderr) == (1, True)
+    served.ok("user", "reset", "per@example.com", "--password", "another good one")
+    served.ok("user", "delete", "per@example.com")
+    last = served.run("user", "delete", "kari@example.com")
+    assert (last.returncode, "somebody has to be owner" in last.stderr) == (1, True)

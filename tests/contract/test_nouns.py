@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,15 +19,17 @@ from stafett.model import (
     DeliveryStats,
     Endpoint,
     EndpointSecret,
+    FailureCause,
     HeaderFamily,
     MessageFilter,
+    Outcome,
     PageQuery,
     PayloadCheck,
     Role,
     ScriptedReply,
     Secret,
 )
-from stafett.store import NewMessage, Store, StoredReply
+from stafett.store import AttemptCount, DeliveryQuery, NewMessage, Store, StoredReply
 
 
 async def test_an_application_is_found_by_id_and_uid(
@@ -411,3 +413,307 @@ async def test_the_audit_log_is_paged_newest_first(store: Store) -> None:
         await store.add_audit(each)
     page = await store.list_audit(PageQuery(limit=2))
     assert (list(page.items), page.done) == ([entries[2], entries[1]], False)
+
+
+async def test_attempts_are_counted_in_slots_until_there_are_too_many(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    other = making.an_endpoint(application.id)
+    await store.add_endpoint(other)
+    elsewhere = making.an_application()
+    await store.add_application(elsewhere)
+    foreign = making.an_endpoint(elsewhere.id)
+    await store.add_endpoint(foreign)
+    minute = (NOW, NOW + MINUTE)
+    before = (NOW - MINUTE, NOW)
+    await _attempted(store, endpoint, at=NOW)
+    await _attempted(store, endpoint, at=NOW, outcome=making.an_outcome(500))
+    await _attempted(store, endpoint, at=NOW, test=True)
+    await _attempted(store, endpoint, at=NOW + MINUTE)
+    await _attempted(store, other, at=NOW - MINUTE)
+    await _attempted(store, foreign, at=NOW)
+
+    counted = await store.count_attempts(application.id, slots=[minute, before], limit=3)
+    assert counted == [
+        {endpoint.id: AttemptCount(succeeded=1, failed=1)},
+        {other.id: AttemptCount(succeeded=1)},
+    ]
+    assert (
+        await store.count_attempts(application.id, slots=[minute, before], limit=2) == counted[:1]
+    )
+    assert await store.count_attempts(application.id, slots=[minute, before], limit=1) == []
+
+
+async def test_recent_durations_are_those_of_the_newest_real_attempts(
+    store: Store, endpoint: Endpoint
+) -> None:
+    def took(seconds: int) -> Outcome:
+        return making.an_outcome(duration=timedelta(seconds=seconds))
+
+    await _attempted(store, endpoint, at=NOW, outcome=took(1))
+    await _attempted(store, endpoint, at=NOW + MINUTE, outcome=took(2))
+    await _attempted(store, endpoint, at=NOW + 2 * MINUTE, outcome=took(3))
+    await _attempted(store, endpoint, at=NOW + 3 * MINUTE, outcome=took(4), test=True)
+
+    found = await store.recent_durations([endpoint.id], limit=2)
+    assert sorted(found) == [timedelta(seconds=2), timedelta(seconds=3)]
+    assert await store.recent_durations([], limit=2) == []
+
+
+async def _attempted(
+    store: Store,
+    endpoint: Endpoint,
+    *,
+    at: datetime,
+    outcome: Outcome | None = None,
+    test: bool = False,
+) -> None:
+    """One attempt at `endpoint`, begun at `at`."""
+    claim = making.a_claim()
+    item = NewMessage(
+        message=making.a_message(endpoint.app_id, test=test),
+        deliveries=(making.a_delivery(endpoint.id, claim=claim),),
+    )
+    await store.add_messages([item], now=NOW)
+    record = making.a_record(item, claim_id=claim.id, outcome=outcome, at=at)
+    await store.record_attempts([record], now=NOW, failing_before=NOW - MINUTE)
+
+
+async def _owed(
+    store: Store, *endpoints: Endpoint, outcome: Outcome | None = None, **given: Any
+) -> NewMessage:
+    """A message owed to `endpoints`; with `outcome`, that is how the first was attempted."""
+    claim = making.a_claim()
+    deliveries = tuple(
+        making.a_delivery(each.id, claim=claim if outcome and not place else None)
+        for place, each in enumerate(endpoints)
+    )
+    message = making.a_message(endpoints[0].app_id, endpoint_count=len(endpoints), **given)
+    item = NewMessage(message=message, deliveries=deliveries)
+    await store.add_messages([item], now=NOW)
+    if outcome is not None:
+        record = making.a_record(item, claim_id=claim.id, outcome=outcome)
+        await store.record_attempts([record], now=NOW, failing_before=NOW - MINUTE)
+    return item
+
+
+async def test_deliveries_of_all_endpoints_are_filtered(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    other = making.an_endpoint(application.id)
+    await store.add_endpoint(other)
+    nobody = making.an_outcome(None, cause=FailureCause.TIMEOUT)
+    made = [
+        await _owed(store, endpoint, outcome=making.an_outcome(204), event_type="a"),
+        await _owed(store, endpoint, outcome=making.an_outcome(503), at=NOW + MINUTE),
+        await _owed(store, other, outcome=nobody, at=NOW + 2 * MINUTE),
+        await _owed(store, other, test=True, at=NOW + 3 * MINUTE),
+    ]
+
+    async def found(**where: Any) -> list[int]:
+        page = await store.search_deliveries(
+            application.id, DeliveryQuery(**where), after=None, limit=9, look=99
+        )
+        assert (page.place, page.until) == (None, None)
+        every = [each.message.id for each in made]
+        return [every.index(each.message.id) for each in page.items]
+
+    assert await found() == [3, 2, 1, 0]
+    assert await found(endpoint_id=endpoint.id) == [1, 0]
+    assert await found(state=DeliveryState.FAILED) == [2, 1]
+    assert await found(state=DeliveryState.FAILED, endpoint_id=other.id) == [2]
+    assert await found(event_types=frozenset({"a"})) == [0]
+    assert await found(status_code_class=200) == [0]
+    assert await found(status_code_class=500) == [1]
+    assert await found(status_code_class=0) == [2]
+    assert await found(test=False) == [2, 1, 0]
+    assert await found(after=NOW + MINUTE, before=NOW + 3 * MINUTE) == [2, 1]
+    assert await found(after=NOW + MINUTE, endpoint_id=endpoint.id) == [1]
+    assert await found(before=NOW + MINUTE, endpoint_id=endpoint.id) == [0]
+
+
+async def test_a_listed_delivery_comes_with_its_message_and_how_long_it_took(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    took = timedelta(milliseconds=31)
+    item = await _owed(store, endpoint, outcome=making.an_outcome(duration=took))
+    waiting = await _owed(store, endpoint, at=NOW + MINUTE)
+    await store.delete_endpoint(endpoint.id)
+
+    page = await store.search_deliveries(
+        application.id, DeliveryQuery(endpoint_id=endpoint.id), after=None, limit=9, look=99
+    )
+
+    assert [each.duration for each in page.items] == [None, took]
+    assert [each.delivery.state for each in page.items] == [
+        DeliveryState.CANCELED,
+        DeliveryState.SUCCEEDED,
+    ]
+    assert page.items[1].message == msgspec.structs.replace(item.message, payload=None)
+    assert page.items[0].delivery.message_id == waiting.message.id
+
+
+async def test_deliveries_of_another_application_are_not_found(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    await _owed(store, endpoint)
+    stranger = making.an_application()
+    await store.add_application(stranger)
+    for where in (DeliveryQuery(), DeliveryQuery(endpoint_id=endpoint.id)):
+        page = await store.search_deliveries(stranger.id, where, after=None, limit=9, look=99)
+        assert page.items == ()
+
+
+async def test_deliveries_page_through_the_endpoints_of_one_message(
+    store: Store, application: Application
+) -> None:
+    endpoints = [making.an_endpoint(application.id) for _ in range(5)]
+    for each in endpoints:
+        await store.add_endpoint(each)
+    newer = await _owed(store, *endpoints, at=NOW + MINUTE)
+    older = await _owed(store, *endpoints[:2])
+    wanted = sorted(
+        (
+            (item.message.id, each.endpoint_id)
+            for item in (newer, older)
+            for each in item.deliveries
+        ),
+        reverse=True,
+    )
+
+    seen: list[tuple[str, str]] = []
+    place = None
+    for _ in range(9):
+        page = await store.search_deliveries(
+            application.id, DeliveryQuery(), after=place, limit=2, look=99
+        )
+        seen += [(each.message.id, each.delivery.endpoint_id) for each in page.items]
+        place = page.place
+        if place is None:
+            break
+    assert seen == wanted
+
+
+@pytest.mark.parametrize("by_endpoint", [False, True])
+async def test_a_search_of_deliveries_ends_where_it_has_looked_far_enough(
+    store: Store, application: Application, endpoint: Endpoint, *, by_endpoint: bool
+) -> None:
+    oldest = await _owed(store, endpoint, outcome=making.an_outcome(500))
+    items = [
+        NewMessage(
+            message=making.a_message(application.id, at=NOW + n * MINUTE),
+            deliveries=(making.a_delivery(endpoint.id),),
+        )
+        for n in range(1, 600)
+    ]
+    await store.add_messages(items, now=NOW)
+    where = DeliveryQuery(
+        state=DeliveryState.FAILED, endpoint_id=endpoint.id if by_endpoint else None
+    )
+
+    # Two rows each: the message, and what it is owed.
+    page = await store.search_deliveries(application.id, where, after=None, limit=9, look=1_000)
+    assert page.items == ()
+    assert page.until == NOW + 100 * MINUTE
+    page = await store.search_deliveries(
+        application.id, where, after=page.place, limit=9, look=1_000
+    )
+    assert [each.message.id for each in page.items] == [oldest.message.id]
+    assert (page.place, page.until) == (None, None)
+
+
+async def test_the_deliveries_of_several_messages_are_found_at_once(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    older = await _owed(store, endpoint)
+    newer = await _owed(store, endpoint, at=NOW + MINUTE)
+    wanted = [newer.message.id, older.message.id]
+    found = await store.list_deliveries_of(wanted, limit=9)
+    assert [each.message_id for each in found] == wanted
+    found = await store.list_deliveries_of(wanted, limit=1)
+    assert [each.message_id for each in found] == wanted[:1]
+    assert await store.list_deliveries_of([], limit=9) == []
+
+
+async def test_messages_are_found_by_what_their_payload_says(
+    store: Store, application: Application
+) -> None:
+    stranger = making.an_application()
+    await store.add_application(stranger)
+
+    async def happened(minute: int, payload: bytes, **given: Any) -> NewMessage:
+        given = {"app_id": application.id, "at": NOW + minute * MINUTE, "payload": payload} | given
+        item = NewMessage(message=making.a_message(**given), deliveries=())
+        await store.add_messages([item], now=NOW)
+        return item
+
+    made = [
+        await happened(0, b'{"name": "Kari 100%"}', event_type="a"),
+        await happened(1, '{"name": "Åse"}'.encode()),
+        await happened(2, b'{"name": "kari"}'),
+        await happened(3, b"\xff KARI"),
+    ]
+    await happened(4, b'{"name": "Kari"}', app_id=stranger.id)
+
+    async def found(*texts: str, **where: Any) -> list[int]:
+        page = await store.search_messages(
+            application.id, MessageFilter(**where), texts, after=None, limit=9, look=99
+        )
+        assert (page.place, page.until) == (None, None)
+        assert all(each.payload is None for each in page.items)
+        every = [each.message.id for each in made]
+        return [every.index(each.id) for each in page.items]
+
+    assert await found("kARI") == [3, 2, 0]
+    assert await found("0%") == [0]
+    assert await found("Åse") == [1]
+    assert await found("åse") == []
+    assert await found("åse", "kari 1") == [0]
+    assert await found("kari", event_types=frozenset({"a"})) == [0]
+    assert await found("kari", before=NOW + 3 * MINUTE, after=NOW + MINUTE) == [2]
+    await store.expunge_payload(application.id, made[2].message.id)
+    assert await found("kari") == [3, 0]
+
+
+async def test_a_search_in_payloads_goes_on_where_it_ended(
+    store: Store, application: Application
+) -> None:
+    items = [
+        NewMessage(
+            message=making.a_message(application.id, at=NOW + n * MINUTE, payload=payload),
+            deliveries=(),
+        )
+        for n, payload in enumerate([b"needle", b"hay", b"needle"])
+    ]
+    await store.add_messages(items, now=NOW)
+    wanted = [items[2].message.id, items[0].message.id]
+
+    place, seen = None, []
+    for more in (True, False):
+        page = await store.search_messages(
+            application.id, MessageFilter(), ["needle"], after=place, limit=1, look=99
+        )
+        seen += [each.id for each in page.items]
+        place = page.place
+        assert (place is not None, page.until) == (more, None)
+    assert seen == wanted
+
+
+@pytest.mark.parametrize(("size", "looked"), [(10, 300), (4_096, 256)])
+async def test_a_search_in_payloads_ends_where_it_has_looked_far_enough(
+    store: Store, application: Application, size: int, looked: int
+) -> None:
+    items = [
+        NewMessage(
+            message=making.a_message(application.id, at=NOW + n * MINUTE, payload=b"x" * size),
+            deliveries=(),
+        )
+        for n in range(400)
+    ]
+    await store.add_messages(items, now=NOW)
+    page = await store.search_messages(
+        application.id, MessageFilter(), ["needle"], after=None, limit=9, look=300
+    )
+    assert page.items == ()
+    assert page.until == NOW + (400 - looked) * MINUTE
+    assert page.place == items[400 - looked].message.id

@@ -205,6 +205,33 @@ async def test_captures_come_newest_first_and_page_by_number(bins: Bins, box: Bi
         await bins.captures(box.id, PageQuery(after="cap_x"))
 
 
+async def test_a_walk_goes_back_to_the_oldest_a_few_at_a_time(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *map(str, range(40)))
+    found = [each.body.decode() async for each in bins.walk(box.id)]
+    assert found == [str(number) for number in range(39, -1, -1)]
+
+
+async def test_a_walk_begins_before_a_number(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a", "b", "c")
+    assert [each.body async for each in bins.walk(box.id, after=3)] == [b"b", b"a"]
+    assert [each.body async for each in bins.walk(box.id, after=1)] == []
+
+
+async def test_a_walk_that_a_deletion_overtakes_ends(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, *map(str, range(40)))
+    seen = 0
+    async for _ in bins.walk(box.id):
+        seen += 1
+        if seen == 1:
+            await bins.delete(box.id)
+    assert 1 <= seen < 40
+
+
+async def test_a_walk_is_through_a_bin_that_is_there(bins: Bins) -> None:
+    with pytest.raises(errors.NotFound):
+        await anext(bins.walk(BinId("bin_none")))
+
+
 async def test_deleting_and_clearing_leave_the_numbers_counting(bins: Bins, box: Bin) -> None:
     await catch(bins, box, *"abc")
     first, *_ = await stored(bins, box)
@@ -322,7 +349,7 @@ async def test_a_slow_tail_loses_nothing_and_doubles_nothing(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, pace: int
 ) -> None:
     monkeypatch.setattr(module, "_MAX_BEHIND", 4)
-    monkeypatch.setattr(module, "_TAIL_PAGE", 3)
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
     tail = await bins.tail(box.id)
     sent = [str(number) for number in range(100)]
     seen: list[str] = []

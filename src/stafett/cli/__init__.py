@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resend": ("messages", "Send one message to one webhook again."),
     "recover": ("messages", "Send a webhook everything that failed since a time again."),
     "token": ("tokens", "Make, list and revoke tokens for the API."),
+    "user": ("users", "Make, list and remove those who may sign in to the admin."),
     "doctor": ("doctor", "Check this machine, the data folder and the server."),
     "config": ("config", "Show every setting, its value and where it came from."),
 }

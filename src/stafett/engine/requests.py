@@ -69,6 +69,7 @@ class Template:
                 (stamp_name, stamp),
                 (signature_name, signature),
             )
+        headers.append(("stafett-event-type", due.event_type))
         headers.append(("stafett-attempt", attempt_id))
         if due.test:
             headers.append(("stafett-test", "true"))

@@ -12,7 +12,7 @@ import hmac
 import re
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
@@ -39,7 +39,8 @@ _MAX_WAITING_BYTES: Final = 64 << 20
 # What a slow tail may have in memory; beyond it that tail goes on from the store.
 _MAX_BEHIND: Final = 64
 _MAX_BEHIND_BYTES: Final = 4 << 20
-_TAIL_PAGE: Final = 16
+_AT_ONCE: Final = 16
+"""Captures with their bodies that are read from the store together."""
 _MAX_TAILS: Final = 100
 _MAX_KNOWN: Final = 1_000
 _TOKEN_BYTES: Final = 16
@@ -203,7 +204,7 @@ class Tail:
 
         What is stored while we ask comes live as well and is known by its number.
         """
-        query = PageQuery(limit=_TAIL_PAGE, after=str(self._last), ascending=True)
+        query = PageQuery(limit=_AT_ONCE, after=str(self._last), ascending=True)
         # Before asking: what overflows meanwhile sets it again, and must not be lost.
         self._behind = False
         more = True
@@ -323,6 +324,22 @@ class Bins:
             number_of(page.after)
         await self.get(bin_id)
         return await self._store.list_captures(bin_id, page)
+
+    async def walk(self, bin_id: BinId, *, after: int | None = None) -> AsyncIterator[Capture]:
+        """Every capture, newest first, or from the one before number `after`.
+
+        Holds a few at a time: all of a bin may be 100 MiB. Ends early when the bin is deleted.
+        """
+        await self.get(bin_id)
+        place = None if after is None else str(after)
+        while True:
+            query = PageQuery(limit=_AT_ONCE, after=place)
+            page = await self._store.list_captures(bin_id, query)
+            for each in page.items:
+                yield each
+            if page.done:
+                return
+            place = str(page.items[-1].number)
 
     async def capture(self, bin_id: BinId, capture_id: CaptureId) -> Capture:
         """One capture with its body. Errors: NotFound, also when the ring has dropped it."""

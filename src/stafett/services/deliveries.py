@@ -7,6 +7,7 @@ events take the same way, marked as such.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,12 +16,13 @@ import msgspec
 
 from stafett import errors, model
 from stafett.engine.intake import Intake
-from stafett.ids import AttemptId, MessageId
+from stafett.ids import AttemptId, EndpointId, MessageId
 from stafett.model import (
     Attempt,
     AttemptFilter,
     Delivery,
     DeliveryFilter,
+    DeliveryState,
     Endpoint,
     Message,
     Page,
@@ -30,11 +32,19 @@ from stafett.model import (
 from stafett.services.endpoints import Endpoints
 from stafett.services.event_types import EventTypes
 from stafett.services.messages import Messages
-from stafett.store import NewDelivery, Store
+from stafett.store import DeliveryQuery, Found, ListedDelivery, NewDelivery, Store
 
 MAX_RECOVER_RANGE: Final = timedelta(days=30)
 _RECOVER_ROUND: Final = 500
 _TEST_RETENTION: Final = timedelta(days=7)
+MAX_RESEND: Final = 1_000
+"""Deliveries that are sent again at a time by what they have in common."""
+# Rows that one search looks at; by webhook they lie apart, and each costs more.
+_LOOK: Final = 40_000
+_LOOK_BY_ENDPOINT: Final = 20_000
+_MAX_SEARCHES: Final = 20
+_AT_ONCE: Final = 100
+_DESTINATIONS_EACH: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,17 @@ class TestResult:
 
     message: Message
     attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToResend:
+    """What is sent again where all that a query finds is."""
+
+    deliveries: tuple[ListedDelivery, ...]
+    left_out: int
+    """Found too, but they cannot be sent again: the webhook is off, or the payload is gone."""
+    more: bool
+    """There are others, or there may be."""
 
 
 class Deliveries:
@@ -77,6 +98,40 @@ class Deliveries:
         """The endpoints a message is owed to, and where each delivery stands."""
         found = await self._messages.get(app, message, with_payload=False)
         return await self._store.list_deliveries(found.id, page)
+
+    async def destinations_of(self, messages: Sequence[Message]) -> dict[MessageId, list[Delivery]]:
+        """Where the deliveries of each stand, for messages owed to a few webhooks only."""
+        few = [each.id for each in messages if 0 < each.endpoint_count <= _DESTINATIONS_EACH]
+        found: dict[MessageId, list[Delivery]] = {}
+        limit = 2 * _DESTINATIONS_EACH * len(few)  # a resend may have added some
+        for each in await self._store.list_deliveries_of(few, limit=limit):
+            found.setdefault(each.message_id, []).append(each)
+        return found
+
+    async def delivery(self, app: str, message: str, endpoint: str) -> tuple[Delivery, Message]:
+        """One, with its message and payload; `endpoint` is an id, also of a deleted webhook.
+
+        Errors: NotFound.
+        """
+        found = await self._messages.get(app, message)
+        delivery = await self._store.get_delivery(found.id, EndpointId(endpoint))
+        if delivery is None:
+            raise _never_owed()
+        return delivery, found
+
+    async def search(
+        self, app: str, where: DeliveryQuery, *, after: str | None = None, limit: int = 50
+    ) -> Found[ListedDelivery]:
+        """The deliveries of all webhooks, newest message first.
+
+        Looks back over some 20,000 messages, or 10,000 of one webhook, and on from `after`, the
+        `place` of the search before. Errors: NotFound.
+        """
+        app_id = await self._messages.app_id(app)
+        look = _LOOK if where.endpoint_id is None else _LOOK_BY_ENDPOINT
+        return await self._store.search_deliveries(
+            app_id, where, after=after, limit=limit, look=look
+        )
 
     async def attempted_messages(
         self,
@@ -155,9 +210,48 @@ class Deliveries:
         found = await self._messages.get(app, message, with_payload=False)
         delivery = await self._store.get_delivery(found.id, wanted.id)
         if delivery is None:
-            text = "this message was never owed to this webhook"
-            raise errors.NotFound(text)
+            raise _never_owed()
         return await self._store.cancel(delivery.id, now=self._clock())
+
+    async def to_resend(self, app: str, where: DeliveryQuery) -> ToResend:
+        """What `resend_all` would send, newest message first.
+
+        No test events, and what waits only where the query asks for that. Errors: NotFound.
+        """
+        now = self._clock()
+        wanted = replace(where, test=False, before=min(where.before or now, now))
+        on = {each.id for each in await self._endpoints.all(app) if not each.disabled}
+        found: list[ListedDelivery] = []
+        left_out, place = 0, None
+        for _ in range(_MAX_SEARCHES):
+            part = await self.search(app, wanted, after=place, limit=MAX_RESEND - len(found))
+            good = [each for each in part.items if _can_be_resent(each, wanted, on)]
+            found += good
+            left_out += len(part.items) - len(good)
+            place = part.place
+            if place is None or len(found) == MAX_RESEND:
+                break
+        return ToResend(deliveries=tuple(found), left_out=left_out, more=place is not None)
+
+    async def resend_all(self, app: str, where: DeliveryQuery) -> int:
+        """Send again what a query finds, at most 1,000 deliveries; answers how many.
+
+        Errors: NotFound.
+        """
+        found = (await self.to_resend(app, where)).deliveries
+        sent = 0
+        for start in range(0, len(found), _AT_ONCE):
+            part = found[start : start + _AT_ONCE]
+            sent += sum(await asyncio.gather(*(self._resent(app, each) for each in part)))
+        return sent
+
+    async def _resent(self, app: str, listed: ListedDelivery) -> bool:
+        """False where something changed since it was found."""
+        try:
+            await self.resend(app, listed.message.id, listed.delivery.endpoint_id)
+        except (errors.NotFound, errors.Conflict, errors.MissingPayload):
+            return False
+        return True
 
     async def recover(
         self, app: str, endpoint: str, *, since: datetime, until: datetime | None = None
@@ -276,6 +370,21 @@ class Deliveries:
             text = "there is no event type yet; add one, or name the event to test with"
             raise errors.BadRequest(text)
         return known.items[0].name
+
+
+def _can_be_resent(
+    listed: ListedDelivery, where: DeliveryQuery, on: Collection[EndpointId]
+) -> bool:
+    """`on` are the webhooks that are there and switched on."""
+    state = listed.delivery.state
+    waits = state is DeliveryState.PENDING and where.state is not DeliveryState.PENDING
+    if waits or state is DeliveryState.SENDING:
+        return False
+    return listed.delivery.endpoint_id in on and not listed.message.payload_gone
+
+
+def _never_owed() -> errors.NotFound:
+    return errors.NotFound("this message was never owed to this webhook")
 
 
 def _refuse_if_disabled(endpoint: Endpoint) -> None:

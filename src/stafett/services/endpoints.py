@@ -15,7 +15,7 @@ from typing import Final
 
 from stafett import egress, errors, ids, model, signing
 from stafett.engine.directory import Directory
-from stafett.ids import AppId, Ids
+from stafett.ids import AppId, EndpointId, Ids
 from stafett.model import (
     DeliveryStats,
     DisabledReason,
@@ -27,7 +27,8 @@ from stafett.model import (
     PageQuery,
     Secret,
 )
-from stafett.services import fields
+from stafett.services import activity, fields
+from stafett.services.activity import Activity
 from stafett.store import Store
 
 DEFAULT_GRACE: Final = timedelta(hours=24)
@@ -37,6 +38,7 @@ MAX_EVENT_TYPES: Final = 1_000
 MAX_STATS_RANGE: Final = timedelta(days=28)
 # A client's clock may be a little off, and it made its range before we read it.
 _CLOCK_SLACK: Final = timedelta(minutes=5)
+_RECENT: Final = 100
 _SECRET_BYTES: Final = 24
 _SEED_BYTES: Final = 32
 
@@ -285,6 +287,28 @@ class Endpoints:
         start, end = stats_range(since, until, now=self._clock())
         endpoint = await self.get(app, ref)
         return await self._store.endpoint_stats(endpoint.id, since=start, until=end)
+
+    async def activity(self, app: str) -> Activity:
+        """How attempts at all of an application's endpoints went lately: the last 24 hours.
+
+        Less of them where the attempts are too many to count.
+        """
+        app_id = (await self._directory.application(app)).id
+        return await activity.look_back(
+            lambda slots: self._store.count_attempts(
+                app_id, slots=slots, limit=activity.MAX_COUNTED
+            ),
+            now=self._clock(),
+        )
+
+    async def recent_durations(self, app: str, refs: Collection[str]) -> list[timedelta]:
+        """How long the newest real attempts at these endpoints took, 100 of each; shortest first.
+
+        Ids of another application count nothing.
+        """
+        own = {each.id for each in await self.all(app)}
+        wanted = [EndpointId(ref) for ref in refs if ref in own]
+        return sorted(await self._store.recent_durations(wanted, limit=_RECENT))
 
     async def _get(self, app_id: AppId, ref: str) -> Endpoint:
         found = await self._store.get_endpoint(app_id, ref)

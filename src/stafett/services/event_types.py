@@ -167,11 +167,11 @@ def _named(error: Any, sensitive: frozenset[str]) -> list[errors.Problem]:
             ]
         case kind:
             text: str = error.message.replace('"', "") if kind == "type" else error.message
-            shown = "the value" if _is_hidden(path, sensitive) else _shown(error.instance)
+            shown = "the value" if is_hidden(path, sensitive) else _shown(error.instance)
             return [errors.Problem(path, text.replace(_VALUE, shown), kind)]
 
 
-def _is_hidden(path: Sequence[str | int], sensitive: frozenset[str]) -> bool:
+def is_hidden(path: Sequence[str | int], sensitive: frozenset[str]) -> bool:
     """Whether the field at `path`, or one around it, is sensitive.
 
     A plain name is meant wherever it stands; a dotted one from the top, places in lists left out

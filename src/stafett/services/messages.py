@@ -6,6 +6,7 @@ may try again and nothing is doubled, given an idempotency key or a uid.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,10 +17,11 @@ import msgspec
 from stafett import errors, ids, model
 from stafett.engine.directory import Directory
 from stafett.engine.intake import Intake
+from stafett.ids import AppId
 from stafett.model import Application, Endpoint, Json, Message, MessageFilter, Page, PageQuery
 from stafett.services import fields
 from stafett.services.event_types import EventTypes
-from stafett.store import AddResult, AddStatus, Idempotency, Store
+from stafett.store import AddResult, AddStatus, Found, Idempotency, Store
 
 MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 MAX_BATCH: Final = 1_000
@@ -28,6 +30,9 @@ MAX_DELAY: Final = timedelta(days=14)
 MIN_RETENTION: Final = timedelta(days=1)
 MAX_RETENTION: Final = timedelta(days=3_650)
 DEFAULT_APP: Final = "default"
+MAX_SEARCHED: Final = 10_000
+"""Payloads that one search looks at: some 50 ms."""
+MAX_SEARCH_TEXT: Final = 200
 _PLAIN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 
 
@@ -133,6 +138,10 @@ class Messages:
                     answers[place] = error
         return answers
 
+    async def app_id(self, app: str) -> AppId:
+        """Of an application. Errors: NotFound."""
+        return (await self._directory.application(app)).id
+
     async def get(self, app: str, ref: str, *, with_payload: bool = True) -> Message:
         """Errors: NotFound."""
         application = await self._directory.application(app)
@@ -149,6 +158,29 @@ class Messages:
         application = await self._directory.application(app)
         return await self._store.list_messages(
             application.id, where, page, with_payload=with_payload
+        )
+
+    async def search(
+        self,
+        app: str,
+        text: str,
+        *,
+        where: MessageFilter,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Found[Message]:
+        """Those with `text` in their payload, newest first, without the payloads.
+
+        However JSON spells it. Looks at the newest 10,000 payloads (fewer where they are large), or
+        the next ones behind `after`, the `place` of the search before. A to Z are the same as a to
+        z, other letters are not. Errors: NotFound; Invalid (the text).
+        """
+        if not 0 < len(text) <= MAX_SEARCH_TEXT:
+            message = f"must have 1 to {MAX_SEARCH_TEXT} characters"
+            raise errors.Invalid([errors.Problem(("query", "text"), message)])
+        application = await self._directory.application(app)
+        return await self._store.search_messages(
+            application.id, where, spellings(text), after=after, limit=limit, look=MAX_SEARCHED
         )
 
     async def expunge(self, app: str, ref: str) -> None:
@@ -182,6 +214,14 @@ class Messages:
             payload=new.payload,
         )
         return message, wanting
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """How `text` may stand in JSON: as it is, and with what encoders escape in a string."""
+    plain = json.dumps(text, ensure_ascii=False)[1:-1]
+    escaped = json.dumps(text)[1:-1]
+    with_slashes = escaped.replace("/", r"\/")
+    return tuple(dict.fromkeys((text, plain, escaped, with_slashes)))
 
 
 def check_batch_size(count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 import msgspec
@@ -124,7 +124,7 @@ async def tail(call: Call) -> Stream:
     return Stream(_events(following))
 
 
-async def _events(following: Tail) -> AsyncIterator[bytes]:
+async def _events(following: Tail) -> AsyncGenerator[bytes, None]:
     """The stream itself; a comment now and then, so that nobody in between falls asleep."""
     yield b": following\n\n"
     while True:

@@ -198,7 +198,7 @@ async def send_example(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if body.payload is None else object_of(body.payload),
+        payload=None if bytes(body.payload) == b"null" else object_of(body.payload),
     )
     return Reply(200, message_out(message, with_content=True))
 
@@ -210,6 +210,6 @@ async def send_test(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if body.payload is None else object_of(body.payload),
+        payload=None if bytes(body.payload) == b"null" else object_of(body.payload),
     )
     return Reply(200, test_out(result.message, result.attempt))

@@ -35,6 +35,11 @@ _PLAIN_HEAD: Final = (
     b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: %d\r\n"
 )
 """Of a JSON answer to a POST with nothing special about it."""
+_STREAMED: Final[RawHeaders] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    _NO_STORE,
+    (b"x-accel-buffering", b"no"),
+]
 _CORS_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _API: Final = PREFIX + "/"
 _INGEST: Final = "/ingest" + PREFIX
@@ -67,6 +72,9 @@ class _App:
                 return await send({"type": "websocket.close", "code": 1000})
         if answer is None or (isinstance(answer, Reply) and _sent_whole(send, scope, answer)):
             return None
+        if isinstance(answer, Stream) and scope["method"] == "HEAD":
+            await answer.chunks.aclose()
+            answer = Reply(200, headers=_STREAMED)
         if isinstance(answer, Stream):
             return await _send_stream(
                 send, answer, stopping=self._stafett.stopping, receive=receive
@@ -305,12 +313,7 @@ async def _send_stream(
     send: Send, stream: Stream, *, receive: Receive, stopping: asyncio.Event
 ) -> None:
     """Ends with the stream itself, when its reader is gone, or when the server stops."""
-    headers: RawHeaders = [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        _NO_STORE,
-        (b"x-accel-buffering", b"no"),
-        _NOSNIFF,
-    ]
+    headers = [*_STREAMED, _NOSNIFF]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     ends: list[asyncio.Task[object]] = [
         asyncio.create_task(_send_chunks(send, stream)),

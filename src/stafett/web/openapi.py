@@ -84,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
             for name in variables
         ]
         + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in route.query],
-        "responses": {str(route.status): _response(route)}
+        "responses": {str(status): _response(route) for status in (route.status, *route.also)}
         | {code: {"description": text} for code, text in _ERRORS.items()},
     }
     if route.body is not None:

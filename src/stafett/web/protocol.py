@@ -38,6 +38,8 @@ def answer_whole(send: Send, status: int, *, head: bytes, body: bytes) -> bool:
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle or cycle.flow.write_paused or cycle.disconnected:
         return False
+    if cycle.default_headers or cycle.access_log:
+        return False  # uvicorn has something to add, or to write down
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
     end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
@@ -58,6 +60,18 @@ class RestingProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._resting_since: float | None = None
+        self._at_work: RequestResponseCycle | None = None
+
+    @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
+
+    @override
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._rest()
 
     @override
     def _unset_keepalive_if_required(self) -> None:
@@ -72,6 +86,9 @@ class RestingProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self._rest()
+
+    def _rest(self) -> None:
         self._resting_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_in(self.timeout_keep_alive)
@@ -90,6 +107,10 @@ class RestingProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        for cycle in (self._at_work, *(each for each, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None

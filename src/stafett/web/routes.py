@@ -13,6 +13,7 @@ from stafett.web import api_endpoints as endpoints
 from stafett.web import api_event_types as event_types
 from stafett.web import api_messages as messages
 from stafett.web import api_tokens as tokens
+from stafett.web import api_users as users
 from stafett.web import probes, wire
 from stafett.web.calls import Handler
 
@@ -43,6 +44,8 @@ class Route:
     """Below the prefix; `{name}` is one segment."""
     handler: Handler
     status: int
+    also: tuple[int, ...] = ()
+    """Other good answers: what an upsert made, what was there when a creation asked for it."""
     access: Access = Access.APP
     body: Any = None  # a struct of `wire`
     out: Any = None  # a struct of `wire`
@@ -108,6 +111,19 @@ def _add_basics(table: _Table) -> None:
         "POST /token", tokens.create_token, 201, access=owner, body=wire.TokenIn, out=wire.TokenOut
     )
     table.add("DELETE /token/{token}", tokens.revoke_token, 204, access=owner)
+    table.add("GET /user", users.list_users, 200, access=owner, query=_PAGE, out=wire.UserOut)
+    table.add(
+        "POST /user", users.create_user, 201, access=owner, body=wire.UserIn, out=wire.UserOut
+    )
+    table.add(
+        "POST /user/{user}/password",
+        users.set_password,
+        200,
+        access=owner,
+        body=wire.PasswordIn,
+        out=wire.UserOut,
+    )
+    table.add("DELETE /user/{user}", users.delete_user, 204, access=owner)
 
 
 def _add_applications(table: _Table) -> None:
@@ -117,6 +133,7 @@ def _add_applications(table: _Table) -> None:
         "POST /app",
         applications.create_application,
         201,
+        also=(200,),
         access=owner,
         query=("get_if_exists",),
         body=wire.ApplicationIn,
@@ -127,6 +144,7 @@ def _add_applications(table: _Table) -> None:
         f"PUT {_APP}",
         applications.put_application,
         200,
+        also=(201,),
         access=owner,
         body=wire.ApplicationIn,
         out=out,
@@ -147,7 +165,7 @@ def _add_endpoints(table: _Table) -> None:
     add(f"GET {_APP}/endpoint", endpoints.list_endpoints, 200, query=_ORDERED, out=out)
     add(f"POST {_APP}/endpoint", endpoints.create_endpoint, 201, body=wire.EndpointIn, out=out)
     add(f"GET {_EP}", endpoints.get_endpoint, 200, out=out)
-    add(f"PUT {_EP}", endpoints.put_endpoint, 200, body=wire.EndpointIn, out=out)
+    add(f"PUT {_EP}", endpoints.put_endpoint, 200, also=(201,), body=wire.EndpointIn, out=out)
     add(f"PATCH {_EP}", endpoints.patch_endpoint, 200, body=wire.EndpointPatch, out=out)
     add(f"DELETE {_EP}", endpoints.delete_endpoint, 204)
     add(f"GET {_EP}/secret", endpoints.get_secret, 200, out=wire.KeyOut)
@@ -199,6 +217,7 @@ def _add_event_types(table: _Table) -> None:
         f"PUT {one}",
         event_types.put_event_type,
         200,
+        also=(201,),
         access=owner,
         body=wire.EventTypeIn,
         out=out,

@@ -27,9 +27,11 @@ from stafett.model import (
     Json,
     Message,
     PayloadCheck,
+    Role,
     Task,
     Token,
     Trigger,
+    User,
 )
 
 T = TypeVar("T")
@@ -299,7 +301,8 @@ class ExampleIn(In):
     """Which event a test carries; a payload of one's own."""
 
     event_type: str | None = None
-    payload: Raw | None = None
+    payload: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
+    """Null: the event's own sample. (`Raw | None` would take nothing but null.)"""
 
 
 class TestOut(msgspec.Struct, rename="camel", kw_only=True):
@@ -704,6 +707,49 @@ def token_out(token: Token, text: str | None = None) -> TokenOut:
         revoked_at=token.revoked_at,
         last_used_at=token.last_used_at,
         token=text,
+    )
+
+
+# --- users ------------------------------------------------------------------------------------
+
+
+class UserIn(In):
+    """Somebody who may sign in to the admin."""
+
+    email: str
+    name: str
+    password: str
+    role: Role = Role.OWNER
+
+
+class PasswordIn(In):
+    """A new password."""
+
+    password: str
+
+
+class UserOut(Out):
+    """A user, without the password."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None = None
+
+
+def user_out(user: User) -> UserOut:
+    """`user` as the wire shows it."""
+    return UserOut(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+        disabled_at=user.disabled_at,
     )
 
 

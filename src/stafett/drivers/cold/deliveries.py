@@ -32,7 +32,7 @@ from stafett.model import (
     PageQuery,
     Trigger,
 )
-from stafett.store import AttemptCount, NewDelivery
+from stafett.store import AttemptCount, DeliveryQuery, Found, ListedDelivery, NewDelivery
 
 _d = schema.deliveries
 _a = schema.attempts
@@ -160,6 +160,53 @@ def _counted(rows: Sequence[sa.Row[EndpointId, bool, int]]) -> dict[EndpointId, 
         change = {"succeeded": count} if succeeded else {"failed": count}
         counts[endpoint_id] = replace(before, **change)
     return counts
+
+
+def _duration() -> sa.Label[Any]:
+    """How long the last attempt of a delivery took, for a row of the query around it."""
+    last = (
+        sa.select(_a.c.duration_us)
+        .where(_a.c.message_id == _d.c.message_id, _a.c.delivery_id == _d.c.id)
+        .order_by(_a.c.id.desc())
+        .limit(1)
+    )
+    return last.scalar_subquery().label("duration_us")
+
+
+def _query_conditions(app_id: AppId, where: DeliveryQuery) -> list[sa.ColumnElement[bool]]:
+    """Those on a delivery itself."""
+    conditions = [_d.c.app_id == app_id]
+    if where.endpoint_id is not None:
+        conditions.append(_d.c.endpoint_id == where.endpoint_id)
+    if where.state is not None:
+        conditions.append(_d.c.state == where.state)
+    if where.status_code_class == 0:
+        conditions += [_d.c.last_status_code.is_(None), _d.c.attempt_count > 0]
+    elif where.status_code_class is not None:
+        low = where.status_code_class
+        conditions.append(_d.c.last_status_code.between(low, low + 99))
+    if where.test is not None:
+        conditions.append(_d.c.test == where.test)
+    return conditions
+
+
+def _steps(app_id: AppId, where: DeliveryQuery) -> sa.Select[Any, Any]:
+    """What a search goes back over: an endpoint's deliveries, or the application's messages."""
+    if where.endpoint_id is not None:
+        return sa.select(_d.c.message_id.label("key"), sa.literal(2).label("cost")).where(
+            _d.c.endpoint_id == where.endpoint_id
+        )
+    cost = (1 + _m.c.endpoint_count).label("cost")
+    return sa.select(_m.c.id.label("key"), cost).where(_m.c.app_id == app_id)
+
+
+def _to_listed(row: Row) -> ListedDelivery:
+    took: int | None = row["duration_us"]
+    return ListedDelivery(
+        delivery=to_delivery(row, "d_"),
+        message=messages.to_message(row),
+        duration=None if took is None else timedelta(microseconds=took),
+    )
 
 
 class DeliveryVerbs(SqlVerbs):
@@ -370,3 +417,50 @@ class DeliveryVerbs(SqlVerbs):
             ]
 
         return await self.read(work)
+
+    async def search_deliveries(
+        self, app_id: AppId, where: DeliveryQuery, *, after: str | None, limit: int, look: int
+    ) -> Found[ListedDelivery]:
+        # The key is the same in both tables. SQLite takes the index of the one that is named.
+        key = _m.c.id if where.endpoint_id is None else _d.c.message_id
+        steps = _steps(app_id, where)
+        query = (
+            sa.select(*_labelled(_d, "d_"), _m, _duration())
+            .join_from(_d, _m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
+            .where(*_query_conditions(app_id, where), *messages.matches(where))
+            .order_by(key.desc(), _d.c.endpoint_id.desc())
+        )
+        within = messages.within(key, where)
+        steps, query = steps.where(*within), query.where(*within)
+        if after is not None:
+            # Behind one delivery of a message come its others; behind a message, older ones.
+            message_id, _, endpoint_id = after.partition(".")
+            steps = steps.where(key <= message_id)
+            query = query.where(
+                key <= message_id, sa.or_(key < message_id, _d.c.endpoint_id < endpoint_id)
+            )
+
+        def work(connection: sa.Connection) -> Found[ListedDelivery]:
+            rows, end = messages.look_back(
+                connection, query, steps, key=key, limit=limit, look=look
+            )
+            items = tuple(_to_listed(row) for row in rows[:limit])
+            if len(rows) > limit:
+                last = items[-1].delivery
+                return Found(items=items, place=f"{last.message_id}.{last.endpoint_id}")
+            return Found(items=items, place=end, until=None if end is None else ids.made_at(end))
+
+        return await self.read(work)
+
+    async def list_deliveries_of(
+        self, message_ids: Sequence[MessageId], *, limit: int
+    ) -> list[Delivery]:
+        query = (
+            sa.select(_d)
+            .where(_d.c.message_id.in_(message_ids))
+            .order_by(_d.c.message_id.desc(), _d.c.endpoint_id.desc())
+            .limit(limit)
+        )
+        return await self.read(
+            lambda connection: [to_delivery(row) for row in connection.execute(query).mappings()]
+        )

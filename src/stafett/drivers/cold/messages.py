@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,9 +12,14 @@ from stafett.drivers import schema
 from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import AppId, MessageId
 from stafett.model import Message, MessageFilter, Page, PageQuery
+from stafett.store import Found
 
 _t = schema.messages
 _p = schema.payloads
+_FIRST_STEP = 256
+_GROWTH = 8
+# A search looks at a payload of this size as fast as it finds one; a larger one counts as more.
+_USUAL_PAYLOAD = 2_048
 
 
 def to_message(row: Row) -> Message:
@@ -45,10 +51,16 @@ def matches(where: MessageFilter) -> list[sa.ColumnElement[bool]]:
         conditions.append(schema.Words.has(_t.c.channels, where.channel))
     if where.tag is not None:
         conditions.append(schema.Words.has(_t.c.tags, where.tag))
+    return conditions + within(_t.c.id, where)
+
+
+def within(key: sa.ColumnElement[Any], where: MessageFilter) -> list[sa.ColumnElement[bool]]:
+    """The range that the times of `where` are for the ids of messages in `key`."""
+    conditions: list[sa.ColumnElement[bool]] = []
     if where.after is not None:
-        conditions.append(_t.c.id >= ids.first_at(ids.MESSAGE, where.after))
+        conditions.append(key >= ids.first_at(ids.MESSAGE, where.after))
     if where.before is not None:
-        conditions.append(_t.c.id < ids.first_at(ids.MESSAGE, where.before))
+        conditions.append(key < ids.first_at(ids.MESSAGE, where.before))
     return conditions
 
 
@@ -65,6 +77,53 @@ def joined(*, with_payload: bool) -> sa.FromClause:
 def _query(*, with_payload: bool) -> sa.Select[Any]:
     query = sa.select(_t).select_from(joined(with_payload=with_payload))
     return with_body(query) if with_payload else query
+
+
+def look_back(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    steps: sa.Select[Any, Any],
+    *,
+    key: sa.ColumnElement[Any],
+    limit: int,
+    look: int,
+) -> tuple[list[Row], str | None]:
+    """Rows of `query` by falling `key`, until there are more than `limit` or all was looked at.
+
+    `steps` are the keys to go back over, labelled `key`, and what looking at each costs, as `cost`.
+    When `look` of that is spent, the answer has the key down to which it was looked at. So a search
+    for what is rare takes no longer the more there is.
+    """
+    found: list[Row] = []
+    size, end = _FIRST_STEP, None
+    while True:
+        part, ahead = steps, query
+        if end is not None:
+            part, ahead = part.where(key < end), ahead.where(key < end)
+        step = part.order_by(key.desc()).limit(size).subquery()
+        summary = sa.select(sa.func.min(step.c.key), sa.func.count(), sa.func.sum(step.c.cost))
+        end, count, cost = _summed(connection.execute(summary).one())
+        if not count:
+            return found, None
+        ahead = ahead.where(key >= end).limit(limit + 1 - len(found))
+        found += connection.execute(ahead).mappings()
+        look -= cost
+        if len(found) > limit or count < size:
+            return found, None
+        if look <= 0:
+            return found, end
+        size = min(size * _GROWTH, max(1, look * count // cost))
+
+
+def _summed(row: sa.Row[Any, Any, Any]) -> tuple[str, int, int]:
+    end, count, cost = row
+    return end, count, cost
+
+
+def _has_one(texts: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether the payload has one of `texts`: SQLite's own functions, which know A to Z alone."""
+    body = sa.func.lower(sa.cast(_p.c.body, sa.Text))
+    return sa.or_(*(sa.func.instr(body, sa.func.lower(text)) > 0 for text in texts))
 
 
 class MessageVerbs(SqlVerbs):
@@ -101,3 +160,38 @@ class MessageVerbs(SqlVerbs):
                 connection.execute(sa.delete(_p).where(_p.c.message_id == message_id))
 
         await self.write(work)
+
+    async def search_messages(
+        self,
+        app_id: AppId,
+        where: MessageFilter,
+        texts: Sequence[str],
+        *,
+        after: str | None,
+        limit: int,
+        look: int,
+    ) -> Found[Message]:
+        source = _t.join(_p, _p.c.message_id == _t.c.id)
+        inside = [_t.c.app_id == app_id, *within(_t.c.id, where)]
+        if after is not None:
+            inside.append(_t.c.id < after)
+        size = sa.func.length(_p.c.body)
+        cost = sa.case((size > _USUAL_PAYLOAD, size), else_=_USUAL_PAYLOAD).label("cost")
+        steps = sa.select(_t.c.id.label("key"), cost).select_from(source).where(*inside)
+        query = (
+            sa.select(_t)
+            .select_from(source)
+            .where(*inside, *matches(where), _has_one(texts))
+            .order_by(_t.c.id.desc())
+        )
+
+        def work(connection: sa.Connection) -> Found[Message]:
+            rows, end = look_back(
+                connection, query, steps, key=_t.c.id, limit=limit, look=look * _USUAL_PAYLOAD
+            )
+            items = tuple(to_message(row) for row in rows[:limit])
+            if len(rows) > limit:
+                return Found(items=items, place=items[-1].id)
+            return Found(items=items, place=end, until=None if end is None else ids.made_at(end))
+
+        return await self.read(work)

@@ -13,15 +13,23 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from stafett.model import Json
+from stafett import egress
+from stafett.model import Headers, Json
 
 _PACKAGE: Final = "stafett.web.admin"
+MASK: Final = "(hidden)"
 TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
 _PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_MAX_PRETTY: Final = 256 * 1024
+_MAX_DEPTH: Final = 64
+_UNSEEN: Final = frozenset(
+    {0xAD, 0x61C, 0xFEFF, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
+)
+"""What has no look of its own: it could hide text, or turn it round."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -46,12 +54,14 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["moment"] = moment
-    made.filters["milliseconds"] = milliseconds
-    made.filters["span"] = span
-    made.filters["pretty"] = pretty
-    made.filters["visible"] = visible
-    made.filters["as_json"] = as_json
+    filters: dict[str, Any] = made.filters
+    filters["moment"] = moment
+    filters["milliseconds"] = milliseconds
+    filters["span"] = span
+    filters["pretty"] = pretty
+    filters["visible"] = visible
+    filters["masked"] = masked
+    filters["as_json"] = as_json
     made.globals["static"] = static_path
     return made
 
@@ -84,23 +94,37 @@ def span(duration: timedelta) -> str:
     return f"{seconds:.0f} s"
 
 
+def masked(pairs: Headers) -> Headers:
+    """Headers, the values of those that hold credentials hidden."""
+    return tuple((name, MASK if egress.is_sensitive(name) else value) for name, value in pairs)
+
+
 def as_json(value: Json) -> str:
     """A value as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deep to be shown)"
 
 
 def pretty(body: bytes | str) -> str:
     """JSON indented, numbers and order as they are; anything else as `visible` shows it."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    if len(text) > _MAX_PRETTY:
+        return visible(body)
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return visible(body)
-    return visible(_reindented(text))
+    indented = _reindented(text)
+    return visible(body if indented is None else indented)
 
 
-def _reindented(text: str) -> str:
-    """Valid JSON with line breaks; every number and string stays as it was written."""
+def _reindented(text: str) -> str | None:
+    """Valid JSON with line breaks; every number and string stays as it was written.
+
+    None where it lies so deep in itself that the spaces in front would be most of it.
+    """
     pieces: list[str] = []
     depth = 0
     before = ""
@@ -112,6 +136,8 @@ def _reindented(text: str) -> str:
             pieces.append("\n" + "  " * depth if closes or opened or before == "," else "")
         pieces.append(": " if part == ":" else part)
         depth += part in {"{", "["}
+        if depth > _MAX_DEPTH:
+            return None
         before = part
     return "".join(pieces)
 
@@ -128,7 +154,7 @@ def _is_plain(character: str) -> bool:
     code = ord(character)
     if code < 0x20 or 0x7F <= code < 0xA0:
         return False
-    return not (0x200B <= code <= 0x200F or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069)
+    return code not in _UNSEEN
 
 
 # --- static files -----------------------------------------------------------------------------

@@ -4,47 +4,63 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, cast
+
+import msgspec
 
 from stafett import errors
-from stafett.model import EventType, Json, PayloadCheck, Role
+from stafett.model import EventType, EventTypeChanges, Json, PayloadCheck, Role
 from stafett.services import samples
 from stafett.services.event_types import NewEventType, schema_in_force
 from stafett.web.admin import render
+from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
+
+_MAX_CARDS: Final = 20
 
 
 async def show_list(visit: Visit) -> Reply:
     """By group; archived ones where they are asked for."""
-    archived, text = visit.one("archived") == "yes", (visit.one("text") or "").lower()
+    archived, text = visit.one("archived") == "yes", (visit.one("text") or "").strip()
+    known = await visit.stafett.event_types.all()
     groups: dict[str, list[EventType]] = {}
-    for each in await visit.stafett.event_types.all():
-        words = f"{each.name} {each.label} {each.description}".lower()
-        if text in words and (archived or not each.archived):
+    for each in known:
+        words = f"{each.name} {each.label} {each.group} {each.description}".lower()
+        if text.lower() in words and (archived or not each.archived):
             groups.setdefault(each.group or visit.t("Other"), []).append(each)
     return visit.page(
         "event_types.html",
         groups=sorted(groups.items()),
-        asked={"text": visit.one("text") or "", "archived": archived},
+        total=len(known),
+        asked={"text": text, "archived": archived},
     )
 
 
 async def show_one(visit: Visit) -> Reply:
-    """One, with its fields, its sample and the webhooks that want it."""
+    """One, with its fields, its samples and the webhooks that want it."""
     event_type = await visit.stafett.event_types.get(visit.params["name"])
     endpoints = [
         each
         for each in await visit.stafett.endpoints.all(visit.app_ref)
         if each.event_types is None or event_type.name in each.event_types
     ]
-    return visit.page("event_type.html", event_type=event_type, endpoints=endpoints)
+    return visit.page(
+        "event_type.html",
+        event_type=event_type,
+        rows=fields_of(event_type),
+        schema=schema_in_force(event_type),
+        endpoints=endpoints,
+    )
 
 
 async def show_card(visit: Visit) -> Reply:
-    """Fields and sample alone, for the webhook form."""
-    event_type = await visit.stafett.event_types.get(visit.one("name") or "")
-    return visit.page("event_type_card.html", event_type=event_type)
+    """Fields and sample alone, for the webhook form; `name` may come several times."""
+    found = [await visit.stafett.event_types.get(name) for name in visit.many("name")[:_MAX_CARDS]]
+    if not found:
+        message = "name an event type"
+        raise errors.NotFound(message)
+    return visit.page("event_type_card.html", cards=[(each, fields_of(each)) for each in found])
 
 
 # --- changing it ------------------------------------------------------------------------------
@@ -96,8 +112,8 @@ class Form:
             check=visit.field("check"),
         )
 
-    def new(self, known: EventType | None) -> NewEventType:
-        """What the service takes. Errors: Invalid."""
+    def read(self, known: EventType | None) -> NewEventType:
+        """What the form says. Errors: Invalid."""
         schema = self.json("schema", self.schema)
         sample = self.json("sample", self.sample)
         if self.check not in set(PayloadCheck):
@@ -114,17 +130,16 @@ class Form:
             sample=sample,
             sensitive_fields=self.sensitive_fields.replace(",", " ").split(),
             check=PayloadCheck(self.check),
-            archived=False if known is None else known.archived,
         )
 
     def json(self, name: str, text: str) -> Json:
-        """A field that is JSON; None where it is empty or is not."""
+        """A field that is JSON; None where it is empty or is not, which is noted."""
         if not text:
             return None
         try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            self.note(name, f"is not JSON: line {error.lineno}, column {error.colno}")
+            return msgspec.json.decode(text)  # as the API reads it
+        except (msgspec.DecodeError, UnicodeError) as error:
+            self.note(name, _where_broken(text) or f"is not JSON: {error}")
         except RecursionError:
             self.note(name, "is nested too deep")
         return None
@@ -134,7 +149,16 @@ class Form:
         self.problems.append(errors.Problem(("body", name), message))
 
 
-def _with_newest(known: EventType | None, schema: Json) -> dict[str, Any] | None:
+def _where_broken(text: str) -> str:
+    """Where JSON ends to be JSON, in the terms of an editor."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"is not JSON: line {error.lineno}, column {error.colno}"
+    return ""
+
+
+def _with_newest(known: EventType | None, schema: Json) -> dict[str, Json] | None:
     """All versions, `schema` as the one in force."""
     if schema is None:
         return None
@@ -167,28 +191,45 @@ async def save(visit: Visit) -> Reply:
 async def _save(visit: Visit, known: EventType | None) -> Reply:
     form = Form.sent(visit)
     if visit.ticked("make_sample"):
-        return _form(visit, _with_sample(form), known)
+        return _form(visit, _with_sample(form), known, status=422 if form.problems else 200)
     try:
-        new = form.new(known)
-        if known is None:
-            await visit.stafett.event_types.create(new)
-        else:
-            await visit.stafett.event_types.upsert(known.name, new)
+        saved = await _stored(visit, form, known)
     except errors.Invalid as error:
         form.problems = [_at_its_field(each) for each in error.problems]
         return _form(visit, form, known, status=422)
     except errors.EventTypeExists as error:
         form.note("name", error.detail)
         return _form(visit, form, known, status=422)
-    await visit.note("event_type.saved", target=new.name)
-    return visit.go(f"event-types/{new.name}", notice="event-type-saved")
+    verb = "created" if known is None else "changed"
+    await visit.note(f"event_type.{verb}", target=saved.name)
+    return visit.go(f"event-types/{saved.name}", notice="event-type-saved")
+
+
+async def _stored(visit: Visit, form: Form, known: EventType | None) -> EventType:
+    """Errors: Invalid, EventTypeExists."""
+    read = form.read(known)
+    if known is None:
+        return await visit.stafett.event_types.create(read)
+    changes = EventTypeChanges(
+        label=form.label if visit.ticked("label") else known.label,
+        group=read.group,
+        description=form.description,
+        fires_when=form.fires_when,
+        schemas=read.schemas,
+        sample=read.sample,
+        sensitive_fields=tuple(read.sensitive_fields or ()),
+        check=PayloadCheck(form.check),
+    )
+    return await visit.stafett.event_types.update(known.name, changes)
 
 
 def _with_sample(form: Form) -> Form:
-    """The form with a sample made of its schema."""
+    """The form with a sample made of its schema; what is typed in vain is noted."""
     schema = form.json("schema", form.schema)
     if isinstance(schema, dict):
-        form.sample = render.as_json(samples.generate(schema))
+        form.sample = render.as_json(samples.generate(cast("dict[str, Json]", schema)))
+    elif not form.problems:
+        form.note("schema", "must be a JSON object")
     return form
 
 
@@ -221,6 +262,14 @@ async def archive(visit: Visit) -> Reply:
     return visit.go(f"event-types/{name}", notice="event-type-archived")
 
 
+async def restore(visit: Visit) -> Reply:
+    """Out of the archive."""
+    name = visit.params["name"]
+    await visit.stafett.event_types.update(name, EventTypeChanges(archived=False))
+    await visit.note("event_type.restored", target=name)
+    return visit.go(f"event-types/{name}", notice="event-type-restored")
+
+
 _ONE: Final = "event-types/{name}"
 PAGES: Final = (
     Page(method="GET", path="event-types", show=show_list, role=Role.VIEWER),
@@ -231,4 +280,5 @@ PAGES: Final = (
     Page(method="POST", path=_ONE, show=save, role=Role.DEVELOPER),
     Page(method="GET", path=f"{_ONE}/edit", show=show_edit, role=Role.DEVELOPER),
     Page(method="POST", path=f"{_ONE}/archive", show=archive, role=Role.DEVELOPER),
+    Page(method="POST", path=f"{_ONE}/restore", show=restore, role=Role.DEVELOPER),
 )

@@ -1,19 +1,33 @@
-"""Settings: as they are in force; tokens, users, applications, and the audit log."""
+"""Settings: as they are in force; tokens, users, applications, the audit log, and the patterns."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from stafett import errors, settings
-from stafett.ids import TokenId
-from stafett.model import PageQuery, Role
+from stafett.ids import AppId, TokenId
+from stafett.model import (
+    Application,
+    ApplicationChanges,
+    DeliveryState,
+    PageQuery,
+    Role,
+)
+from stafett.model import Page as Slice
 from stafett.services.applications import NewApplication
-from stafett.services.users import MIN_PASSWORD, may
+from stafett.services.users import MIN_PASSWORD
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
-_MANY: Final = 250
 _SHOWN: Final = 50
+_CHOICES: Final = 250
+"""Applications among which a token's one can be chosen."""
+_LIVES: Final = ("30", "90", "365")
+"""Days after which a token may end."""
+_OF_THE_COMMAND_LINE: Final = frozenset({"url", "token"})
+
+Problems = tuple[errors.Problem, ...]
 
 
 async def show(visit: Visit) -> Reply:
@@ -21,9 +35,13 @@ async def show(visit: Visit) -> Reply:
     rows = [
         (spec, settings.show(getattr(visit.stafett.settings, spec.name)))
         for spec in settings.SPECS
-        if spec.name not in {"url", "token"}  # the command line's own
+        if spec.name not in _OF_THE_COMMAND_LINE
     ]
     return visit.page("settings.html", rows=rows)
+
+
+def _asked(visit: Visit, *, ascending: bool = False) -> PageQuery:
+    return PageQuery(limit=_SHOWN, after=visit.one("after") or None, ascending=ascending)
 
 
 # --- tokens -----------------------------------------------------------------------------------
@@ -34,28 +52,47 @@ async def show_tokens(visit: Visit) -> Reply:
     return await _tokens(visit)
 
 
-async def _tokens(
-    visit: Visit, *, problems: tuple[errors.Problem, ...] = (), text: str = ""
-) -> Reply:
-    page = await visit.stafett.tokens.list(PageQuery(limit=_MANY))
+async def _tokens(visit: Visit, *, problems: Problems = (), text: str = "") -> Reply:
+    typed = {name: visit.field(name) for name in ("name", "for_app", "life")}
     return visit.page(
         "tokens.html",
         status=422 if problems else 200,
-        tokens=page.items,
+        tokens=await visit.stafett.tokens.list(_asked(visit)),
+        applications=await _all_applications(visit),
+        lives=_LIVES,
         problems=problems,
         text=text,
-        typed=visit.field("name") if problems else "",
+        typed=typed if problems else dict.fromkeys(typed, ""),
+        now=visit.stafett.now(),
     )
 
 
+async def _all_applications(visit: Visit) -> dict[AppId, Application]:
+    page = await visit.stafett.applications.list(PageQuery(limit=_CHOICES, ascending=True))
+    return {each.id: each for each in page.items}
+
+
 async def create_token(visit: Visit) -> Reply:
-    """An owner token; its text is on the answer and nowhere else."""
+    """Make one; its text is on the answer and nowhere else."""
+    life, ref = visit.field("life"), visit.field("for_app")
     try:
-        token, text = await visit.stafett.tokens.create(visit.field("name"))
+        if life and life not in _LIVES:
+            raise _not_a_choice("life")
+        token, text = await visit.stafett.tokens.create(
+            visit.field("name"),
+            app_id=(await visit.stafett.applications.get(ref)).id if ref else None,
+            expires_at=visit.stafett.now() + timedelta(days=int(life)) if life else None,
+        )
     except errors.Invalid as error:
-        return await _tokens(visit, problems=error.problems)
+        return await _tokens(visit, problems=tuple(error.problems))
+    except errors.NotFound:
+        return await _tokens(visit, problems=tuple(_not_a_choice("for_app").problems))
     await visit.note("token.created", target=token.id, detail=token.name)
     return await _tokens(visit, text=text)
+
+
+def _not_a_choice(field: str) -> errors.Invalid:
+    return errors.Invalid([errors.Problem(("body", field), "is not one of the choices")])
 
 
 async def revoke_token(visit: Visit) -> Reply:
@@ -74,14 +111,27 @@ async def show_users(visit: Visit) -> Reply:
     return await _users(visit)
 
 
-async def _users(visit: Visit, *, problems: tuple[errors.Problem, ...] = ()) -> Reply:
+async def _users(
+    visit: Visit,
+    *,
+    status: int = 200,
+    problems: Problems = (),
+    wrong: str = "",
+    trouble: str = "",
+) -> Reply:
+    """The list; `problems` are those of the new user, or of the one that is `wrong`."""
+    typed = {name: visit.field(name) for name in ("email", "name", "role")}
+    adding = bool(problems) and not wrong
     return visit.page(
         "users.html",
-        status=422 if problems else 200,
+        status=status,
         users=await visit.stafett.users.list(),
         roles=list(Role),
-        problems=problems,
-        typed={name: visit.field(name) for name in ("email", "name", "role")} if problems else {},
+        problems=() if wrong else problems,
+        wrong=wrong,
+        wrong_with=problems if wrong else (),
+        trouble=trouble,
+        typed=typed if adding else {"email": "", "name": "", "role": Role.VIEWER.value},
         least=MIN_PASSWORD,
     )
 
@@ -97,36 +147,49 @@ async def create_user(visit: Visit) -> Reply:
             role=role,
         )
     except errors.Invalid as error:
-        return await _users(visit, problems=error.problems)
+        return await _users(visit, status=422, problems=tuple(error.problems))
     except errors.Conflict as error:
         problem = errors.Problem(("body", "email"), error.detail)
-        return await _users(visit, problems=(problem,))
+        return await _users(visit, status=422, problems=(problem,))
     await visit.note("user.created", target=user.id, detail=f"{user.email} {role.value}")
     return visit.go("settings/users", notice="user-saved")
 
 
 async def change_user(visit: Visit) -> Reply:
-    """Another role, in or out, a new password, or gone."""
-    users, ref = visit.stafett.users, visit.params["user"]
+    """Another role, in or out, a new password, or gone; `ask_delete` asks once more."""
+    ref = visit.params["user"]
     await _check_reach(visit, ref)
+    if visit.field("action") == "ask_delete":
+        user = await visit.stafett.users.get(ref)
+        return visit.page("users_delete.html", person=user)
+    try:
+        done, detail = await _changed(visit, ref)
+    except errors.Invalid as error:
+        return await _users(visit, status=422, problems=tuple(error.problems), wrong=ref)
+    except errors.Conflict as error:
+        return await _users(visit, status=409, trouble=error.detail)
+    await visit.note(f"user.{done}", target=ref, detail=detail)
+    return visit.go("settings/users", notice="user-deleted" if done == "deleted" else "user-saved")
+
+
+async def _changed(visit: Visit, ref: str) -> tuple[str, str]:
+    """What was done, for the audit log. Errors: Invalid, Conflict, BadRequest, Forbidden."""
+    users = visit.stafett.users
     match visit.field("action"):
         case "role":
-            await users.change(ref, role=_role(visit))
+            user = await users.change(ref, role=_role(visit))
+            return "role_changed", user.role.value
         case "disable":
-            await users.change(ref, disabled=True)
+            return "disabled", (await users.change(ref, disabled=True)).email
         case "enable":
-            await users.change(ref, disabled=False)
+            return "enabled", (await users.change(ref, disabled=False)).email
         case "password":
-            await users.set_password(ref, visit.field("password"))
+            return "password_set", (await users.set_password(ref, visit.field("password"))).email
         case "delete":
-            await users.delete(ref)
-            await visit.note("user.deleted", target=ref)
-            return visit.go("settings/users", notice="user-deleted")
+            return "deleted", (await users.delete(ref)).email
         case _:
             message = "choose what to do with the user"
             raise errors.BadRequest(message)
-    await visit.note(f"user.{visit.field('action')}_changed", target=ref)
-    return visit.go("settings/users", notice="user-saved")
 
 
 def _role(visit: Visit) -> Role:
@@ -145,7 +208,7 @@ def _role(visit: Visit) -> Role:
 async def _check_reach(visit: Visit, ref: str) -> None:
     """Errors: Forbidden (an owner, and the visitor is none), NotFound."""
     user = await visit.stafett.users.get(ref)
-    if may(user, Role.OWNER) and not visit.may(Role.OWNER):
+    if user.role is Role.OWNER and not visit.may(Role.OWNER):
         message = "only an owner can change an owner"
         raise errors.Forbidden(message)
 
@@ -158,14 +221,19 @@ async def show_applications(visit: Visit) -> Reply:
     return await _applications(visit)
 
 
-async def _applications(visit: Visit, *, problems: tuple[errors.Problem, ...] = ()) -> Reply:
-    page = await visit.stafett.applications.list(PageQuery(limit=_MANY, ascending=True))
+async def _applications(visit: Visit, *, problems: Problems = (), wrong: str = "") -> Reply:
+    """The list; `problems` are those of the new one, or of the one that is `wrong`."""
+    typed = {name: visit.field(name) for name in ("name", "uid")}
+    adding = bool(problems) and not wrong
     return visit.page(
         "applications.html",
         status=422 if problems else 200,
-        applications=page.items,
-        problems=problems,
-        typed={name: visit.field(name) for name in ("name", "uid")},
+        applications=await visit.stafett.applications.list(_asked(visit)),
+        problems=() if wrong else problems,
+        wrong=wrong,
+        wrong_with=problems if wrong else (),
+        wrong_name=typed["name"],
+        typed=typed if adding else dict.fromkeys(typed, ""),
     )
 
 
@@ -176,11 +244,22 @@ async def create_application(visit: Visit) -> Reply:
             NewApplication(name=visit.field("name"), uid=visit.field("uid") or None)
         )
     except errors.Invalid as error:
-        return await _applications(visit, problems=error.problems)
+        return await _applications(visit, problems=tuple(error.problems))
     except errors.Conflict as error:
         problem = errors.Problem(("body", "uid"), error.detail)
         return await _applications(visit, problems=(problem,))
     await visit.note("application.created", target=made.id, detail=made.name)
+    return visit.go("settings/applications", notice="application-saved")
+
+
+async def rename_application(visit: Visit) -> Reply:
+    """Another name; id and uid stay."""
+    ref, name = visit.field("application"), visit.field("name")
+    try:
+        changed = await visit.stafett.applications.update(ref, ApplicationChanges(name=name))
+    except errors.Invalid as error:
+        return await _applications(visit, problems=tuple(error.problems), wrong=ref)
+    await visit.note("application.renamed", target=changed.id, detail=changed.name)
     return visit.go("settings/applications", notice="application-saved")
 
 
@@ -189,8 +268,23 @@ async def create_application(visit: Visit) -> Reply:
 
 async def show_audit(visit: Visit) -> Reply:
     """The audit log, newest first."""
-    page = await visit.stafett.audit.list(PageQuery(limit=_SHOWN, after=visit.one("from")))
-    return visit.page("audit.html", entries=page.items, done=page.done)
+    return visit.page("audit.html", page=await visit.stafett.audit.list(_asked(visit)))
+
+
+# --- what pages are made of -------------------------------------------------------------------
+
+
+async def show_patterns(visit: Visit) -> Reply:
+    """Every part and every state, once: to look at when one of them is changed."""
+    return visit.page(
+        "patterns.html",
+        problems=(errors.Problem(("body", "wrong"), "must begin with http:// or https://"),),
+        states=list(DeliveryState),
+        now=visit.stafett.now(),
+        more=Slice((), done=False),
+        odd='<b>"bold"</b> & \u202eturned round\x07',
+        span=timedelta(minutes=5),
+    )
 
 
 PAGES: Final = (
@@ -203,5 +297,12 @@ PAGES: Final = (
     Page(method="POST", path="settings/users/{user}", show=change_user, role=Role.ADMIN),
     Page(method="GET", path="settings/applications", show=show_applications, role=Role.ADMIN),
     Page(method="POST", path="settings/applications", show=create_application, role=Role.ADMIN),
+    Page(
+        method="POST",
+        path="settings/applications/rename",
+        show=rename_application,
+        role=Role.ADMIN,
+    ),
     Page(method="GET", path="settings/audit", show=show_audit, role=Role.ADMIN),
+    Page(method="GET", path="-/patterns", show=show_patterns, role=Role.VIEWER),
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from stafett import errors
 from stafett.model import Endpoint, EndpointChanges, EventType, HeaderFamily, Role
 from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
+from stafett.web.admin import render
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -194,7 +195,7 @@ class Form:
 
 
 _MIN_NAME: Final = 2
-_HIDDEN: Final = "(hidden)"
+_HIDDEN: Final = render.MASK
 
 
 def _lines(pairs: Any) -> str:

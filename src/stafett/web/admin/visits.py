@@ -129,6 +129,7 @@ _NOTICES: Final = {
     "bin-deleted": "Request bin deleted.",
     "bin-cleared": "Request bin cleared.",
     "reply-saved": "Reply saved.",
+    "request-deleted": "Request deleted.",
     "resent": "It is sent again.",
     "canceled": "Delivery canceled.",
     "recovering": "What failed is being sent again.",
@@ -141,6 +142,8 @@ _NOTICES: Final = {
     "user-deleted": "User deleted.",
     "token-revoked": "Token revoked.",
     "application-saved": "Application saved.",
+    "event-type-restored": "Event type is offered again.",
+    "resent-several": "They are sent again.",
 }
 """What a page says once, after a form; the address names it, so that nobody can put words there."""
 

@@ -157,4 +157,11 @@ document.addEventListener("keydown", (event) => {
   links[Math.max(0, Math.min(links.length - 1, at + (down ? 1 : -1)))].focus();
 });
 
+// With nothing chosen on a page of a capture, j and k begin at the capture that is shown.
+document.addEventListener("keydown", (event) => {
+  if (!["j", "k"].includes(event.key) || document.activeElement !== document.body) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  document.querySelector(".captures a[aria-current]")?.focus();
+});
+
 enhance(document);

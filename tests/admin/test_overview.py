@@ -1,0 +1,221 @@
+"""The overview: numbers, chart, health, and what it says to somebody who is new or in trouble."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+
+import httpx
+import pytest
+
+from admin.conftest import NASTY, PASSWORD, Person
+from engine.set_clock import SetClock
+from making import NOW
+from stafett.app import Stafett
+from stafett.ids import EndpointId
+from stafett.model import Role
+from stafett.services.activity import Activity, Slot
+from stafett.services.endpoints import NewEndpoint
+from stafett.settings import Settings
+from stafett.store import AttemptCount
+from stafett.web.admin.view_overview import Chart
+
+WAIT = 20.0  # seconds; longer than anything here takes
+
+
+def an_application(owner: Person, uid: str) -> str:
+    """A new one, of which nothing is known yet; answers its uid."""
+    owner.do("settings/applications", name=uid, uid=uid)
+    return uid
+
+
+def tiles(html: str) -> dict[str, str]:
+    """What each tile says, by its words."""
+    found = re.findall(r'<div class="tile"><b>(.*?)</b><span>(.*?)</span>', html)
+    return {words: value for value, words in found}
+
+
+def until_seen(person: Person, path: str, words: str) -> str:
+    """The page, once `words` stand on it."""
+    ticks = threading.Event()
+    html = ""
+    for _ in range(int(WAIT / 0.05)):
+        html = person.see(path)
+        if words in html:
+            return html
+        ticks.wait(0.05)  # another process's work, seen only over HTTP
+    raise AssertionError(html)
+
+
+def dead_url() -> str:
+    """Where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+
+
+# --- beginnings -------------------------------------------------------------------------------
+
+
+def test_somebody_new_is_led_to_a_bin_a_webhook_and_an_event(owner: Person) -> None:
+    app = an_application(owner, "newcomer")
+    html = owner.see(f"?app={app}")
+    steps = html.partition("First steps")[2].partition("</ol>")[0]
+    for path in ("bins?", "webhooks/-/new?", "emit?"):
+        assert f'href="/admin/{path}app={app}"' in steps
+    assert "<svg" not in html
+    assert tiles(html)["delivered in 24 hours"] == "0"
+    assert tiles(html)["half of the latest attempts took at most"] == "-"
+
+
+def test_a_viewer_is_not_led_to_what_a_viewer_may_not_do(owner: Person, viewer: Person) -> None:
+    html = viewer.see(f"?app={an_application(owner, 'looked-at')}")
+    assert "First steps" not in html
+    assert "Nothing has happened here yet" in html
+
+
+def test_a_step_that_was_done_is_marked_and_all_of_them_end_the_lesson(owner: Person) -> None:
+    app = an_application(owner, "learner")
+    owner.do("webhooks", app=app, name="First", url=owner.bin()[1], active="on", every_event="on")
+    html = owner.see(f"?app={app}")
+    steps = html.partition("First steps")[2].partition("</ol>")[0]
+    assert steps.count(">done<") == 2
+    owner.do("emit", app=app, event="payment_received", payload='{"payment_id": 1}')
+    assert "First steps" not in owner.see(f"?app={app}")
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+def test_what_was_delivered_is_counted_drawn_and_told(owner: Person) -> None:
+    app = an_application(owner, "delivered")
+    owner.do("webhooks", app=app, name="Works", url=owner.bin()[1], active="on", every_event="on")
+    owner.do("emit", app=app, event="payment_received", payload='{"payment_id": 1}')
+    html = until_seen(owner, f"?app={app}", "<b>1</b><span>delivered in 24 hours")
+    assert tiles(html)["failed attempts in 24 hours"] == "0"
+    assert re.fullmatch(r"\d+ ms", tiles(html)["99 of 100 of the latest attempts took at most"])
+    chart = html.partition("<svg")[2].partition("</svg>")[0]
+    assert (chart.count('class="good"'), chart.count('class="bad"')) == (1, 0)
+    table = html.partition("As a table")[2].partition("</table>")[0]
+    assert table.count('<th scope="row">') == 24
+    assert table.count('<td class="number">1</td>') == 1
+    health = html.rpartition("<tbody>")[2]
+    for words in ("Works", ">well<", ">200<"):
+        assert words in health
+
+
+def test_a_webhook_in_trouble_comes_first_and_says_since_when(owner: Person) -> None:
+    app = an_application(owner, "troubled")
+    owner.do("webhooks", app=app, name="Dead", url=dead_url(), active="on", every_event="on")
+    owner.do("webhooks", app=app, name="Well", url=owner.bin()[1], active="on", every_event="on")
+    owner.do("emit", app=app, event="payment_received", payload='{"payment_id": 1}')
+    html = until_seen(owner, f"?app={app}", ">failing<")
+    html = until_seen(owner, f"?app={app}", ">well<")
+    health = html.rpartition("<tbody>")[2]
+    assert health.index("Dead") < health.index("Well")
+    assert re.search(r">failing</span> since\s+<time", health)
+    assert ">refused<" in health
+    assert int(tiles(html)["failed attempts in 24 hours"]) >= 1
+    assert 'class="bad"' in html.partition("<svg")[2].partition("</svg>")[0]
+
+
+def test_a_webhook_that_is_off_is_shown_as_such(owner: Person) -> None:
+    app = an_application(owner, "switched")
+    owner.do("webhooks", app=app, name="Off", url="https://example.com/", every_event="on")
+    health = owner.see(f"?app={app}").rpartition("<tbody>")[2]
+    assert ">switched off<" in health
+
+
+def test_names_are_text_and_other_applications_stay_out(owner: Person) -> None:
+    app = an_application(owner, "nasty")
+    owner.do("webhooks", app=app, name=NASTY, url="https://example.com/", every_event="on")
+    html = owner.see(f"?app={app}")
+    assert "<script>alert" not in html
+    assert "\u202e" not in html
+    assert "<script>alert(1)</script>\\u202e" in unescape(html)
+    other = an_application(owner, "nasty-neighbour")
+    assert "alert(1)" not in owner.see(f"?app={other}")
+
+
+def test_an_application_that_does_not_exist_is_missing(owner: Person) -> None:
+    owner.see("?app=nobody", status=404)
+
+
+# --- warnings, with a clock that is moved -----------------------------------------------------
+
+
+@pytest.mark.parametrize(("minutes", "warned"), [(0, False), (1, False), (5, True)])
+async def test_a_queue_that_falls_behind_is_said_clearly(
+    tmp_path: Path, minutes: int, warned: bool
+) -> None:
+    clock = SetClock()
+    stafett = Stafett(Settings(data=tmp_path), dispatch=False, clock=clock)
+    async with stafett:
+        await stafett.endpoints.create("default", NewEndpoint(url="https://example.com/"))
+        await stafett.messages.create("payment_received", {"payment_id": 1})
+        cookie = await signed_in(stafett)
+        clock.move_to(NOW + timedelta(minutes=minutes))
+        html = await seen(stafett, cookie)
+    assert ("The queue falls behind" in html) == warned
+    assert ("has waited for 5 min" in html) == warned
+    assert tiles(html)["waiting now"] == "1"
+    assert tiles(html)["oldest overdue"] == (f"{minutes} min" if minutes else "0 s")
+
+
+async def signed_in(stafett: Stafett) -> dict[str, str]:
+    """A viewer's cookie."""
+    email = "look@example.com"
+    await stafett.users.create(email=email, name="Look", password=PASSWORD, role=Role.VIEWER)
+    _, text = await stafett.users.sign_in(
+        email=email, password=PASSWORD, address="127.0.0.1", user_agent=""
+    )
+    return {"stafett_session": text}
+
+
+async def seen(stafett: Stafett, cookie: Mapping[str, str]) -> str:
+    transport = httpx.ASGITransport(stafett.asgi())
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", cookies=dict(cookie)
+    ) as client:
+        answer = await client.get("/admin/")
+    assert answer.status_code == 200
+    return answer.text
+
+
+# --- the chart alone --------------------------------------------------------------------------
+
+
+def chart_of(*counts: tuple[int, int]) -> Chart:
+    slots = [
+        Slot(
+            since=NOW,
+            until=NOW + timedelta(hours=1),
+            counts={EndpointId("ep_x"): AttemptCount(succeeded=good, failed=bad)},
+        )
+        for good, bad in counts
+    ]
+    return Chart.of(Activity(step=timedelta(hours=1), slots=tuple(slots)))
+
+
+def test_bars_stand_beside_each_other_and_fit_into_the_box() -> None:
+    chart = chart_of((10_000, 10_000), (0, 20_000), (1, 20_000), (0, 0))
+    assert [bar.x for bar in chart.bars] == [0, 10, 20, 30]
+    assert chart.width == 40
+    assert all(bar.good + bar.bad <= Chart.HEIGHT for bar in chart.bars)
+    assert (chart.bars[3].good, chart.bars[3].bad) == (0, 0)
+
+
+def test_one_failure_among_thousands_can_be_seen() -> None:
+    bar = chart_of((99_999, 1)).bars[0]
+    assert bar.bad >= Chart.LEAST
+    assert bar.good > bar.bad
+
+
+def test_nothing_at_all_makes_no_bars() -> None:
+    assert chart_of().bars == ()
+    assert chart_of((0, 0)).most == 0
