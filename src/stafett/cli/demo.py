@@ -162,7 +162,9 @@ def _say_next(running: serving.Running, bin_id: str) -> None:
     command = _command()
     host = urlsplit(running.url).netloc
     _print(
-        f"Open         {running.url}/docs       the API\n"
+        f"Open         {running.admin_url}\n"
+        f"                 {_what_admin_is(running)}\n"
+        f"             {running.url}/docs       the API\n"
         f"             {running.url}/health     whether it runs\n"
         f"             {running.url}/api/v1/bin/{bin_id}/capture\n"
         f"                 what the bin caught (with a token: {command} token create me)\n"
@@ -175,6 +177,12 @@ def _say_next(running: serving.Running, bin_id: str) -> None:
         f"\n"
         f"{host} goes on serving; Ctrl-C stops it."
     )
+
+
+def _what_admin_is(running: serving.Running) -> str:
+    if running.setup_token is None:
+        return "the admin: webhooks, deliveries, events, request bins"
+    return "makes the owner of the admin: webhooks, deliveries, events, request bins"
 
 
 def _command() -> str:
