@@ -1,14 +1,29 @@
-"""A real server process that can be killed, a receiver that notes what it saw, and load."""
+"""A real server process that can be killed, a receiver that notes what it saw, load, and an audit.
+
+The oracles: what a 202 promised, what the receiver saw, and what the API tells after the fault. The
+three must agree; `audit` says in what.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,26 +33,48 @@ import pytest
 TOKEN = "a-token-that-the-fault-tests-know-0123456789"
 WITHIN = 60.0
 """Seconds that anything may take on a slow machine before a test gives up."""
-_HEAD = re.compile(rb"(?i)content-length: *(\d+)")
+CLIENTS = 16
+POST_PATH = "/api/v1/app/default/msg"
+_LOOK_EVERY = 0.01
+_QUESTIONS_AT_ONCE = 8
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_MESSAGE_ID = re.compile(rb"(?i)\r\nwebhook-id: *(\S+)")
+_ATTEMPT_ID = re.compile(rb"(?i)\r\nstafett-attempt: *(\S+)")
+_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+_SETTLED = "/settled"
 
 
-async def until(ready: Callable[[], bool], *, seconds: float = WITHIN) -> None:
-    """Return when `ready`, looked at as often as the loop turns and something happens."""
-    async with asyncio.timeout(seconds):
-        while not ready():
-            await asyncio.sleep(0.01)
+async def until(
+    ready: Callable[[], bool | Awaitable[bool]],
+    *,
+    tell: Callable[[], object] = str,
+    seconds: float = WITHIN,
+) -> None:
+    """Return when `ready`; fail with what `tell` says when it takes longer than `seconds`."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        found = ready()
+        if await found if inspect.isawaitable(found) else found:
+            return
+        if loop.time() > deadline:
+            pytest.fail(f"not within {seconds:g} s; {tell()}")
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 # --- the receiving end ------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """One request that the receiver got whole."""
 
     message_id: str
+    attempt_id: str
     body: bytes
     path: str
+    run: int
+    """Of the server: how often it had ended before this was sent."""
 
 
 class Receiver:
@@ -45,11 +82,14 @@ class Receiver:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
-        self.connections: set[asyncio.Task[None]] = set()
+        self.bodies: dict[str, set[bytes]] = {}
+        """What came, by message."""
+        self._run = 0
+        self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 21)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
     @property
     def port(self) -> int:
@@ -59,53 +99,118 @@ class Receiver:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def bodies(self) -> dict[str, list[bytes]]:
-        """What came, by message."""
-        found: dict[str, list[bytes]] = {}
-        for each in self.seen:
-            found.setdefault(each.message_id, []).append(each.body)
-        return found
+    def at(self, path: str) -> list[Seen]:
+        """What came to this path and below it."""
+        return [each for each in self.seen if each.path.startswith(path)]
+
+    async def settle(self) -> None:
+        """Read what a server that has ended still sent; what comes from now on is another run's."""
+        # Connections are taken in the order they were made: when this one has been answered, none
+        # of the dead server's waits to be taken.
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET {_SETTLED} HTTP/1.1\r\n\r\n".encode())
+        await reader.readexactly(len(_NO_CONTENT))
+        writer.close()
+        await until(lambda: not self._connections, tell=lambda: "a connection stays open")
+        self._run += 1
 
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self.connections:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self.connections, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.connections.add(task)
+        self._connections.add(task)
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = _HEAD.search(head)
-                body = await reader.readexactly(int(size[1]) if size else 0)
-                found = re.search(rb"(?i)webhook-id: *(\S+)", head)
-                path = head.split(b" ", 2)[1].decode()
-                self.seen.append(Seen(found[1].decode() if found else "", body, path))
-                if path.startswith("/hang"):
-                    await reader.read()
-                    return
-                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                await self._take(reader)
+                writer.write(_NO_CONTENT)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             return
         finally:
-            self.connections.discard(task)
+            self._connections.discard(task)
             writer.close()
+
+    async def _take(self, reader: asyncio.StreamReader) -> None:
+        """Note one request; return when it may be answered."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1].decode()
+        if path == _SETTLED:
+            return
+        size, message_id, attempt_id = (
+            each.search(head) for each in (_LENGTH, _MESSAGE_ID, _ATTEMPT_ID)
+        )
+        assert size is not None, head
+        body = await reader.readexactly(int(size[1]))
+        assert message_id is not None, head
+        assert attempt_id is not None, head
+        seen = Seen(
+            message_id=message_id[1].decode(),
+            attempt_id=attempt_id[1].decode(),
+            body=body,
+            path=path,
+            run=self._run,
+        )
+        self.seen.append(seen)
+        self.bodies.setdefault(seen.message_id, set()).add(body)
+        if path.startswith("/hang"):
+            await reader.read()
+            raise ConnectionError  # the sender gave up
 
 
 # --- the server -------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
     """What an API call brought."""
 
     status: int
     headers: dict[str, str]
-    body: Any
+    text: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class Connection:
+    """One connection to the API, for one call after another."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def call(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
+        """Raises ConnectionError when the server ends before it has answered."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "host: 127.0.0.1",
+            f"authorization: Bearer {TOKEN}",
+            f"content-length: {len(content)}",
+            *(f"{name}: {text}" for name, text in named.items()),
+        ]
+        self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+        try:
+            async with asyncio.timeout(WITHIN):
+                return await self._answer()
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionError from error
+
+    async def _answer(self) -> Answer:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status_line, *lines = head.strip().split("\r\n")
+        headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines)}
+        text = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return Answer(int(status_line.split()[1]), headers, text)
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 @dataclass
@@ -113,28 +218,43 @@ class Server:
     """One folder, and the server process that is running on it, if any."""
 
     data: Path
+    compiled: Path
+    """Where Python keeps what it compiles; it is most of a start if every start does it anew."""
     settings: dict[str, str] = field(default_factory=dict[str, str])
     process: asyncio.subprocess.Process | None = None
     port: int = 0
+    clients: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     async def start(self) -> None:
         """Return when it answers."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("STAFETT_")}
-        known = {"STAFETT_BOOTSTRAP_TOKEN": TOKEN, "STAFETT_ALLOW_NETWORKS": "127.0.0.0/8"}
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stafett", "serve", "--port", "0", "--data", str(self.data)),
-            env=kept | known | self.settings,
-            cwd=self.data.parent,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        log = self.data.with_suffix(".log")
+        with log.open("ab") as errors:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "stafett", "serve"),
+                *("--port", "0", "--data", str(self.data)),
+                env=self._environment(),
+                cwd=self.data.parent,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+            )
         assert self.process.stdout is not None
         async with asyncio.timeout(WITHIN):
             line = (await self.process.stdout.readline()).decode()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        assert found is not None, line
+        found = re.match(r"Stafett serves at http://127\.0\.0\.1:(\d+) ", line)
+        if found is None:
+            pytest.fail(f"it did not start: {line}{log.read_text()[-2000:]}")
         self.port = int(found[1])
+
+    def _environment(self) -> dict[str, str]:
+        unwanted = re.compile("STAFETT_.*|PYTHONDONTWRITEBYTECODE")
+        kept = {name: text for name, text in os.environ.items() if not unwanted.fullmatch(name)}
+        known = {
+            "STAFETT_BOOTSTRAP_TOKEN": TOKEN,
+            "STAFETT_ALLOW_NETWORKS": "127.0.0.0/8",
+            "PYTHONPYCACHEPREFIX": str(self.compiled),
+        }
+        return kept | known | self.settings
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal and wait; the exit code."""
@@ -148,101 +268,167 @@ class Server:
         assert code is not None
         return code
 
+    def spawn(self, client: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have a client run; it is ended with the server at the latest."""
+        task = asyncio.create_task(client)
+        self.clients.append(task)
+        return task
+
     async def close(self) -> None:
+        """End what is left of a test, however it ended."""
+        for each in self.clients:
+            each.cancel()
+        await asyncio.gather(*self.clients, return_exceptions=True)
         if self.process is not None and self.process.returncode is None:
             await self.end(signal.SIGKILL)
 
-    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """One request on a connection of its own. Raises ConnectionError when it breaks."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            writer.write(request(method, path, body, **headers))
-            return await answer(reader)
-        finally:
-            writer.close()
+    async def connect(self) -> Connection:
+        """Raises ConnectionError when nobody listens."""
+        return Connection(*await asyncio.open_connection("127.0.0.1", self.port))
 
-    async def webhook(self, url: str, **more: Any) -> str:
-        """A webhook for everything; its id."""
-        made = await self.call("POST", "/api/v1/app/default/endpoint", {"url": url, **more})
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        made = await self.connect()
+        try:
+            yield made
+        finally:
+            made.close()
+
+    # --- what the API says --------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
+        """One request on a connection of its own."""
+        async with self.connection() as connection:
+            return await connection.call(method, path, content, **headers)
+
+    async def webhook(self, url: str, *event_types: str) -> str:
+        """A webhook for everything, or for these event types; its id."""
+        body = {"url": url, "eventTypes": list(event_types) or None}
+        made = await self.call("POST", "/api/v1/app/default/endpoint", json.dumps(body).encode())
         assert made.status == 201, made
         return made.body["id"]
 
+    async def post(self, payload: bytes, event_type: str = "payment_received") -> str:
+        """The id of a message that must be accepted."""
+        made = await self.call("POST", POST_PATH, envelope(payload, event_type))
+        assert made.status == 202, made
+        return made.body["id"]
 
-def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
-    """The bytes of an API call."""
-    content = b"" if body is None else json.dumps(body).encode()
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        "host: 127.0.0.1",
-        f"authorization: Bearer {TOKEN}",
-        f"content-length: {len(content)}",
-        *(f"{name}: {text}" for name, text in named.items()),
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+    async def get_all(self, paths: Iterable[str]) -> dict[str, Answer]:
+        """The answer at each path, over a few connections."""
+        left = iter(list(paths))
+        answers: dict[str, Answer] = {}
+
+        async def ask(left: Iterator[str]) -> None:
+            async with self.connection() as connection:
+                for path in left:
+                    answers[path] = await connection.call("GET", path)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_QUESTIONS_AT_ONCE):
+                group.create_task(ask(left))
+        return answers
+
+    async def listed(self, path: str) -> list[dict[str, Any]]:
+        """Everything in a list, page after page."""
+        found: list[dict[str, Any]] = []
+        iterator = ""
+        async with self.connection() as connection:
+            while True:
+                page = await connection.call("GET", f"{path}?limit=250&iterator={iterator}")
+                assert page.status == 200, page
+                found += page.body["data"]
+                if page.body["done"]:
+                    return found
+                iterator = page.body["iterator"]
+
+    async def message_ids(self) -> list[str]:
+        """Of every message that there is."""
+        return [each["id"] for each in await self.listed(POST_PATH)]
+
+    async def attempts(self, endpoint_id: str) -> list[dict[str, Any]]:
+        """Every attempt at one webhook that was recorded."""
+        return await self.listed(f"/api/v1/app/default/attempt/endpoint/{endpoint_id}")
+
+    async def waiting(self) -> int:
+        """How many deliveries have not come to their end."""
+        answer = await self.call("GET", "/metrics")
+        assert answer.status == 200, answer
+        lines = answer.text.decode().splitlines()
+        counts = [each for each in lines if each.startswith("stafett_deliveries_waiting{")]
+        assert len(counts) == 2, lines  # pending and sending
+        return sum(int(float(each.rpartition(" ")[2])) for each in counts)
+
+    async def is_quiet(self) -> bool:
+        """Whether every delivery has come to its end."""
+        return not await self.waiting()
 
 
-async def answer(reader: asyncio.StreamReader) -> Answer:
-    """Read one answer. Raises ConnectionError when the connection ends before it does."""
-    try:
-        async with asyncio.timeout(WITHIN):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status_line, *lines = head.strip().split("\r\n")
-            headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines)}
-            text = await reader.readexactly(int(headers.get("content-length", "0")))
-    except asyncio.IncompleteReadError as error:
-        raise ConnectionError from error
-    return Answer(int(status_line.split()[1]), headers, json.loads(text) if text else None)
+def envelope(payload: bytes, event_type: str = "payment_received") -> bytes:
+    """The body of a post whose payload is these very bytes."""
+    return b'{"eventType": "%b", "payload": %b}' % (event_type.encode(), payload)
+
+
+# --- load -------------------------------------------------------------------------------------
 
 
 class Load:
-    """Clients that post one message after another, each with a body of its own, until told."""
+    """Clients that post one message after another, each with a payload of its own, until told."""
 
-    def __init__(self, server: Server, *, clients: int = 16, name: str = "load") -> None:
+    def __init__(self, server: Server, *, clients: int = CLIENTS, name: str = "load") -> None:
         self._server = server
         self._name = name
         self._clients = clients
         self._tasks: list[asyncio.Task[None]] = []
+        self._told = False
+        self.under_way: dict[int, bytes] = {}
+        """By client: the payload that it has posted and has no answer for."""
         self.accepted: dict[str, bytes] = {}
         """Payloads by the id that a 202 told."""
-        self.posted: set[bytes] = set()
-        """Payloads that left, answered or not."""
         self.refused: list[Answer] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._client(n)) for n in range(self._clients)]
+        self._tasks = [self._server.spawn(self._client(n)) for n in range(self._clients)]
 
     async def stop(self) -> None:
-        for each in self._tasks:
-            each.cancel()
+        """Have every client end after its next answer."""
+        self._told = True
         await self.ended()
 
     async def ended(self) -> None:
         """Return when every client has ended: told to, or its connection broke."""
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         for each in results:
-            if isinstance(each, Exception) and not isinstance(each, ConnectionError):
+            if isinstance(each, BaseException) and not isinstance(each, ConnectionError):
                 raise each
 
     async def _client(self, number: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
-        try:
+        async with self._server.connection() as connection:
             turn = 0
-            while True:
+            while not self._told:
                 turn += 1
-                payload = {"who": f"{self._name}-{number}-{turn}", "pad": "x" * 200}
-                text = json.dumps(payload).encode()
-                body = {"eventType": "payment_received", "payload": payload}
-                self.posted.add(text)
-                writer.write(request("POST", "/api/v1/app/default/msg", body))
-                got = await answer(reader)
-                if got.status == 202:
-                    self.accepted[got.body["id"]] = text
-                else:
-                    self.refused.append(got)
-                    await asyncio.sleep(0.05)
-        finally:
-            writer.close()
+                await self._post(connection, number, self._payload(f"{number}-{turn}"))
+
+    async def _post(self, connection: Connection, number: int, payload: bytes) -> None:
+        self.under_way[number] = payload
+        got = await connection.call("POST", POST_PATH, envelope(payload))
+        del self.under_way[number]
+        if got.status == 202:
+            self.accepted[got.body["id"]] = payload
+        else:
+            self.refused.append(got)
+            await asyncio.sleep(0.05)  # a client that is refused does not ask again at once
+
+    def _payload(self, who: str) -> bytes:
+        """Odd spacing and numbers, so that a test sees whether bytes are kept as they came."""
+        return b'{"who": "%b-%b",  "total": 100.00, "pad": "%b"}' % (
+            self._name.encode(),
+            who.encode(),
+            b"x" * 200,
+        )
+
+
+# --- the audit --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -255,17 +441,116 @@ class Count:
     lost: int
 
 
-def balance(accepted: dict[str, bytes], receiver: Receiver) -> Count:
-    """What became of what was accepted. Fails where other bytes arrived than were accepted."""
-    bodies = receiver.bodies()
-    wrong = [key for key, body in accepted.items() if any(b != body for b in bodies.get(key, []))]
-    assert wrong == []
+@dataclass
+class Books:
+    """What was promised, over all runs of a server."""
+
+    accepted: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """Payloads by the id that a 202 told."""
+    cut_off: set[bytes] = field(default_factory=set[bytes])
+    """Payloads that were posted, and whose client was never answered: stored or not."""
+
+    def add(self, load: Load) -> None:
+        """Enter a load that has ended."""
+        self.accepted |= load.accepted
+        self.cut_off |= set(load.under_way.values())
+
+
+def balance(accepted: Iterable[str], seen: Iterable[Seen]) -> Count:
+    """What became of what was accepted."""
+    accepted = set(accepted)
+    times = Counter(each.message_id for each in seen)
     return Count(
         accepted=len(accepted),
-        delivered=sum(1 for key in accepted if key in bodies),
-        duplicated=sum(len(each) - 1 for each in bodies.values()),
-        lost=sum(1 for key in accepted if key not in bodies),
+        delivered=len(accepted & times.keys()),
+        duplicated=times.total() - len(times),
+        lost=len(accepted - times.keys()),
     )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a fault did not break, in numbers."""
+
+    count: Count
+    unrecorded: Counter[int]
+    """By run: requests that the receiver got and whose attempt the run did not record."""
+    answerless: int
+    """Messages that are there although nobody was told so."""
+
+
+async def audit(server: Server, receiver: Receiver, books: Books, endpoint_id: str) -> Audit:
+    """Wait until the one webhook has got everything; fail where a promise was broken."""
+
+    def tell(what: str) -> str:
+        return f"{what}: {balance(books.accepted, receiver.seen)}"
+
+    await until(
+        lambda: books.accepted.keys() <= receiver.bodies.keys(),
+        tell=lambda: tell("not everything has arrived"),
+    )
+    await until(server.is_quiet, tell=lambda: tell("some deliveries have not come to an end"))
+    count = balance(books.accepted, receiver.seen)
+    print(count)
+    await _check_messages(server, receiver, books, count)
+    unrecorded = await _check_attempts(server, receiver, endpoint_id, count)
+    return Audit(
+        count=count,
+        unrecorded=unrecorded,
+        answerless=len(receiver.bodies.keys() - books.accepted.keys()),
+    )
+
+
+async def _check_messages(server: Server, receiver: Receiver, books: Books, count: Count) -> None:
+    """Accepted, stored and received are the same messages with the same bytes; none is made up."""
+    paths = {f"{POST_PATH}/{each}": payload for each, payload in books.accepted.items()}
+    answers = await server.get_all(paths)
+    missing = [path for path, each in answers.items() if each.status != 200]
+    assert not missing, f"{count}: not found: {missing[:5]}"
+    changed = [path for path, payload in paths.items() if payload not in answers[path].text]
+    assert not changed, f"{count}: stored with other bytes: {changed[:5]}"
+
+    garbled = [
+        message_id
+        for message_id, payload in books.accepted.items()
+        if receiver.bodies[message_id] != {payload}
+    ]
+    assert not garbled, f"{count}: delivered with other bytes: {garbled[:5]}"
+
+    stored = await server.message_ids()
+    assert len(stored) == len(set(stored)), f"{count}: listed twice"
+    assert set(stored) == receiver.bodies.keys(), f"{count}: stored is not what was received"
+    # What was stored although its answer never left is real, too. It can only be what a client
+    # waited for when the server ended, and each such payload became one message at most.
+    answerless = [receiver.bodies[each] for each in stored if each not in books.accepted]
+    payloads = [payload for each in answerless for payload in each]
+    assert set(payloads) <= books.cut_off, f"{count}: received what nobody had posted"
+    assert len(payloads) == len(set(payloads)) == len(answerless), (
+        f"{count}: posted once, sent as two"
+    )
+
+
+async def _check_attempts(
+    server: Server, receiver: Receiver, endpoint_id: str, count: Count
+) -> Counter[int]:
+    """Each delivery ended with one attempt that succeeded, and was not sent again after that."""
+    attempts = await server.attempts(endpoint_id)
+    assert {each["statusText"] for each in attempts} <= {"success"}, f"{count}: {attempts[0]}"
+    recorded = {each["id"]: each["msgId"] for each in attempts}
+    assert len(recorded) == len(attempts), f"{count}: recorded twice"
+    assert sorted(recorded.values()) == sorted(receiver.bodies), f"{count}: not one for each"
+
+    sent = {each.attempt_id: each for each in receiver.seen}
+    assert len(sent) == len(receiver.seen), f"{count}: two requests of one attempt"
+    assert recorded.keys() <= sent.keys(), f"{count}: recorded what was never sent"
+    last_sent = {each.message_id: each.attempt_id for each in receiver.seen}
+    assert set(last_sent.values()) == recorded.keys(), f"{count}: sent after it had succeeded"
+    in_one_run = Counter((each.message_id, each.run) for each in receiver.seen)
+    assert set(in_one_run.values()) <= {1}, f"{count}: sent twice by one run"
+    return Counter(each.run for each in receiver.seen if each.attempt_id not in recorded)
+
+
+# --- fixtures ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -277,7 +562,19 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    made = Server(tmp_path / "data")
+def settings() -> dict[str, str]:
+    """What the server is set to beside the usual; a test file has its own."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+async def server(tmp_path: Path, compiled: Path, settings: dict[str, str]) -> AsyncIterator[Server]:
+    """Not started yet."""
+    made = Server(tmp_path / "data", compiled, settings)
     yield made
     await made.close()
