@@ -38,6 +38,7 @@ def test_from_the_first_link_to_a_counted_event(tab: Tab, fresh: Site, tmp_path:
 
     tab.open("bins")
     page.get_by_role("button", name=say["Create request bin"]).first.click()
+    page.wait_for_url("**/bins/bin_*")
     tab.see(say["Waiting for the first request"])
     bin_page, catches = page.url, page.locator(".head code").inner_text()
 
@@ -81,17 +82,20 @@ def test_strangers_markup_does_nothing_on_any_page(tab: Tab, fresh: Site) -> Non
     sign_up(tab, fresh)
     tab.open("bins")
     page.locator("main form button.main").first.click()
+    page.wait_for_url("**/bins/bin_*")
     bin_page, catches = page.url, page.locator(".head code").inner_text()
     httpx.post(
         f"{catches}/{NASTY}",
         content=NASTY.encode(),
         headers={"content-type": "text/html", "x-nasty": NASTY},
     )
+    page.locator(".captures li").first.wait_for()  # it shows by itself, and only then we go on
     tab.open("webhooks/-/new")
     page.fill("#name", NASTY)
     page.fill("#url", catches)
     page.check("input[name=every_event]")
     page.locator("form button.main").click()
+    page.wait_for_url("**/webhooks?*")
     tab.open("emit?event=payment_received")
     page.fill("#payload", '{"payment_id": "<script>alert(1)</script><img src=x onerror=alert(1)>"}')
     page.locator("form button.main").click()
