@@ -39,6 +39,7 @@ MAX_STATS_RANGE: Final = timedelta(days=28)
 # A client's clock may be a little off, and it made its range before we read it.
 _CLOCK_SLACK: Final = timedelta(minutes=5)
 _RECENT: Final = 100
+_THIS_MOMENT: Final = timedelta(seconds=1)
 _SECRET_BYTES: Final = 24
 _SEED_BYTES: Final = 32
 
@@ -128,7 +129,8 @@ def stats_range(
     if end - start > MAX_STATS_RANGE + _CLOCK_SLACK:
         message = "since and until may be at most 28 days apart"
         raise errors.InvalidRange(message)
-    return start, end
+    # Ids are as fine as 4 ms, and what was made this moment belongs to "until now".
+    return start, end if until is not None else end + _THIS_MOMENT
 
 
 def _check_grace(grace: timedelta) -> None:
