@@ -11,6 +11,7 @@ from stafett import errors
 from stafett.model import Endpoint, EndpointChanges, EventType, HeaderFamily, Role
 from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
 from stafett.web.admin import render
+from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -41,6 +42,7 @@ async def show_list(visit: Visit) -> Reply:
         total=len(endpoints),
         integrations=sorted({each.integration for each in endpoints}),
         event_types=await _offered(visit),
+        fields_of=fields_of,
         labels=await _labels(visit),
         sort=sort,
         asked={name: visit.one(name) or "" for name in ("text", "event", "active", "integration")},
@@ -245,6 +247,7 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
         # What it has and nobody can choose any more stays visible, or saving would drop it.
         kept=sorted(set(form.event_types) - known),
         shown=[each for each in offered if each.name in form.event_types][:1],
+        fields_of=fields_of,
         grace_hours=int(DEFAULT_GRACE / timedelta(hours=1)),
         now=visit.stafett.now(),
     )
