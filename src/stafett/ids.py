@@ -45,7 +45,8 @@ _PAGE = 4_096
 _DIGIT_OF = bytes(ord(_ALPHABET[byte % 62]) for byte in range(256))
 
 
-def _base62(number: int, digits: int) -> str:
+def base62(number: int, digits: int) -> str:
+    """The last `digits` digits of a number in base 62: 0-9, A-Z, a-z."""
     text = ""
     for _ in range(digits):
         number, digit = divmod(number, 62)
@@ -71,7 +72,7 @@ def _head(steps: int) -> str:
     where arithmetic on the whole number takes 3.
     """
     middle = (_time_part(steps) << _LOW_BITS) + (1 << _LOW_BITS - 1)
-    return _base62(middle // _BLOCK, _DIGITS - _RANDOM_DIGITS)
+    return base62(middle // _BLOCK, _DIGITS - _RANDOM_DIGITS)
 
 
 def make(prefix: str, at: datetime, entropy: bytes) -> str:
@@ -82,7 +83,7 @@ def make(prefix: str, at: datetime, entropy: bytes) -> str:
 def first_at(prefix: str, at: datetime) -> str:
     """The smallest id that something made at `at` can have: turns time filters into id ranges."""
     clamped = max(at, _EPOCH)
-    return prefix + _base62(_time_part(_steps(clamped)) << _LOW_BITS, _DIGITS)
+    return prefix + base62(_time_part(_steps(clamped)) << _LOW_BITS, _DIGITS)
 
 
 def made_at(any_id: str) -> datetime:

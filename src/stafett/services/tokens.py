@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from stafett import errors, model
-from stafett.ids import AppId, Ids, TokenId
+from stafett.ids import AppId, Ids, TokenId, base62
 from stafett.model import Page, PageQuery, Token
 from stafett.services import fields
 from stafett.store import Store
@@ -28,19 +28,10 @@ _RANDOM_BYTES: Final = 32
 _RANDOM_DIGITS: Final = 43
 _SUM_DIGITS: Final = 6
 _TEXT_LENGTH: Final = len(PREFIX) + _RANDOM_DIGITS + _SUM_DIGITS
-_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _USED_STEP: Final = timedelta(minutes=1)
 _MAX_KNOWN: Final = 10_000
 _PAGE: Final = 200
-
-
-def _base62(number: int, digits: int) -> str:
-    text = ""
-    for _ in range(digits):
-        number, digit = divmod(number, len(_ALPHABET))
-        text = _ALPHABET[digit] + text
-    return text
 
 
 def new_text(entropy: bytes) -> str:
@@ -48,8 +39,8 @@ def new_text(entropy: bytes) -> str:
 
     The checksum lets a mistyped or made-up token be refused without asking the store.
     """
-    body = PREFIX + _base62(int.from_bytes(entropy), _RANDOM_DIGITS)
-    return body + _base62(zlib.crc32(body.encode()), _SUM_DIGITS)
+    body = PREFIX + base62(int.from_bytes(entropy), _RANDOM_DIGITS)
+    return body + base62(zlib.crc32(body.encode()), _SUM_DIGITS)
 
 
 def hash_of(text: str) -> str:
@@ -62,7 +53,7 @@ def _is_garbled(text: str) -> bool:
     if len(text) != _TEXT_LENGTH or not text.startswith(PREFIX):
         return False
     body = text[:-_SUM_DIGITS]
-    return text[-_SUM_DIGITS:] != _base62(zlib.crc32(body.encode()), _SUM_DIGITS)
+    return text[-_SUM_DIGITS:] != base62(zlib.crc32(body.encode()), _SUM_DIGITS)
 
 
 class _Known:
