@@ -202,6 +202,7 @@ def a_bin(**given: Any) -> Bin:
         "catch_token": ids.bin(NOW),
         "read_token_hash": "0" * 64,
         "reply": ScriptedReply(),
+        "reply_since": 0,
         "capture_count": 0,
         "created_at": NOW,
     }
@@ -224,6 +225,7 @@ def a_capture(of: Bin, **given: Any) -> Capture:
         "status_code": 200,
         "message_id": None,
         "attempt_id": None,
+        "webhook_id": None,
     }
     return Capture(**defaults | given)
 

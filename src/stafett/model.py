@@ -104,6 +104,19 @@ class HeaderFamily(enum.StrEnum):
     BOTH = "both"
 
 
+class PayloadStyle(enum.StrEnum):
+    """In which form a message's payload is sent (see `bodies`)."""
+
+    ACCEPTED = "accepted"
+    """The very bytes that were accepted."""
+    ENVELOPE = "envelope"
+    """`{type, timestamp, data}`, as Standard Webhooks has it."""
+    FLAT = "flat"
+    """The payload's own fields, and `_event`, `_id` and `_created` beside them."""
+    LEGACY = "legacy"
+    """`{webhook_id, type, data}`, as an older generation of senders has it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSecret:
     """A signing secret; a rotated one goes on signing until `expires_at`. None: the current one."""
@@ -132,7 +145,7 @@ class EndpointHealth:
     last_status_code: int | None = None
     last_cause: FailureCause | None = None
     paused_until: datetime | None = None
-    """The receiver asked for quiet (Retry-After); nothing is sent before."""
+    """Nothing is sent before: the receiver asked for quiet (Retry-After), or too much failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +172,28 @@ class Endpoint:
     header_family: HeaderFamily
     secrets: tuple[EndpointSecret, ...]
     """Newest first; the first has no expiry."""
+    payload_style: PayloadStyle = PayloadStyle.ACCEPTED
+    retry_schedule: tuple[timedelta, ...] | None = None
+    """The waits after each failed attempt; None: the server's."""
+    timeout: timedelta | None = None
+    """Of one attempt, all told; None: the server's."""
+    concurrency: int | None = None
+    """The most requests under way at once in one process; None: as many as it stands."""
     health: EndpointHealth = field(default_factory=EndpointHealth)
     created_at: datetime
     updated_at: datetime
 
 
-class EndpointChanges(TypedDict, total=False):
+class EndpointOptions(TypedDict, total=False):
+    """What an endpoint may have otherwise than usual; absent means as usual, or unchanged."""
+
+    payload_style: PayloadStyle
+    retry_schedule: tuple[timedelta, ...] | None
+    timeout: timedelta | None
+    concurrency: int | None
+
+
+class EndpointChanges(EndpointOptions, total=False):
     """What an update may change; absent means unchanged."""
 
     uid: str | None
@@ -255,6 +284,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     payload_expires_at: datetime
     payload_gone: bool = False
     payload: bytes | None = None
+    trace: str | None = None
+    """The W3C `traceparent` of the span that accepted it; None where nothing was traced."""
 
 
 class DeliveryState(enum.StrEnum):
@@ -303,6 +334,8 @@ class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
     app_id: AppId
     endpoint_id: EndpointId
     event_type: str
+    accepted_at: datetime
+    """When its message was: the `created_at` of that."""
     claim_id: ClaimId
     lease_until: datetime
     attempt_count: int
@@ -312,6 +345,10 @@ class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger
     test: bool
     payload: bytes
+    expired: bool = False
+    """Another had claimed it before, and not ended it within its lease."""
+    trace: str | None = None
+    """Its message's."""
 
 
 class FailureCause(enum.StrEnum):
@@ -484,6 +521,17 @@ class AuditEntry:
 # --- request bins -----------------------------------------------------------------------------
 
 
+class ReplyMode(enum.StrEnum):
+    """In what way a bin answers."""
+
+    WHOLE = "whole"
+    """In one piece."""
+    DRIP = "drip"
+    """The body byte by byte."""
+    HANG = "hang"
+    """Not at all: the connection is held until the caller leaves."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedReply:
     """What a bin answers."""
@@ -492,6 +540,14 @@ class ScriptedReply:
     headers: Headers = ()
     body: bytes = b""
     delay: timedelta = timedelta(0)
+    mode: ReplyMode = ReplyMode.WHOLE
+    drip_every: timedelta = timedelta(seconds=1)
+    """The pause before each byte of a drip."""
+    times: int = 0
+    """How many requests with the same webhook-id get it, the next ones a bare 200. 0: all of them.
+
+    Those without an id count together.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -504,6 +560,8 @@ class Bin:
     """Part of the public address; whoever has it can only add captures."""
     read_token_hash: str
     reply: ScriptedReply
+    reply_since: int
+    """The number of the newest capture when the reply was set: from there on its `times` count."""
     capture_count: int
     """Caught over all its life; the ring keeps the newest."""
     created_at: datetime
@@ -527,10 +585,45 @@ class Capture:
     peer: str
     received_at: datetime
     status_code: int
-    """What the bin answered."""
+    """What the bin answered; 0: nothing, it hangs."""
     message_id: MessageId | None
     attempt_id: AttemptId | None
     """Set when it is one of our own messages: the attempt that caused it."""
+    webhook_id: str | None
+    """What its sender calls the message, by the header `webhook-id` or `svix-id`."""
+    pinned: bool = False
+    """Pinned ones stay when the bin is cleared, and the ring does not count them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A capture without its headers and its body."""
+
+    id: CaptureId
+    number: int
+    method: str
+    target: bytes
+    size: int
+    """Bytes of its body that are kept."""
+    received_at: datetime
+    status_code: int
+    attempt_id: AttemptId | None
+    pinned: bool
+
+
+def arrival_of(capture: Capture) -> Arrival:
+    """The same without headers and body."""
+    return Arrival(
+        id=capture.id,
+        number=capture.number,
+        method=capture.method,
+        target=capture.target,
+        size=len(capture.body),
+        received_at=capture.received_at,
+        status_code=capture.status_code,
+        attempt_id=capture.attempt_id,
+        pinned=capture.pinned,
+    )
 
 
 # --- lists ------------------------------------------------------------------------------------

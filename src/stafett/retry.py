@@ -23,6 +23,9 @@ from stafett.model import (
 
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 """The longest pause that a receiver can ask for."""
+MAX_OWN_WAITS: Final = 20
+MAX_OWN_WAIT: Final = timedelta(days=7)
+"""What an endpoint's own schedule may have."""
 _JITTER_SHARE: Final = 0.2
 _MIN_JITTER: Final = timedelta(seconds=2)
 _GONE: Final = 410
@@ -88,15 +91,16 @@ def decide(
         )
     asked = parse_retry_after(outcome.response_headers, now=now)
     pause = None if asked is None else now + asked
-    if failures > len(schedule.waits):
+    promised = window(schedule, failures, asked=asked)
+    if promised is None:
         return Decision(
             state=DeliveryState.FAILED,
             failure_count=failures,
             note=f"gave up after {failures} {'attempt' if failures == 1 else 'attempts'}: {why}",
             pause_endpoint_until=pause,
         )
-    wait = schedule.waits[failures - 1]
-    due_at = now + max(wait, asked or wait) + jitter * _spread(wait)
+    earliest, latest = promised
+    due_at = now + earliest + jitter * (latest - earliest)
     return Decision(
         state=DeliveryState.PENDING,
         due_at=due_at,
@@ -104,6 +108,20 @@ def decide(
         note=f"next try in {in_words(due_at - now)}: {why}",
         pause_endpoint_until=pause,
     )
+
+
+def window(
+    schedule: RetrySchedule, failures: int, *, asked: timedelta | None
+) -> tuple[timedelta, timedelta] | None:
+    """The shortest and the longest wait after so many failures (1 or more); None: no retry.
+
+    `asked` is what the receiver asked for with `Retry-After`.
+    """
+    if failures > len(schedule.waits):
+        return None
+    wait = schedule.waits[failures - 1]
+    earliest = max(wait, asked or wait)
+    return earliest, earliest + _spread(wait)
 
 
 def parse_retry_after(headers: Headers, *, now: datetime) -> timedelta | None:

@@ -24,6 +24,8 @@ PREFIX: Final = "STAFETT_"
 _MIN_TOKEN: Final = 32
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_ON: Final = frozenset({"on", "true", "yes", "1"})
+_OFF: Final = frozenset({"off", "false", "no", "0"})
 _QUOTED = re.compile(r"""(["'])(.*)\1\s*(?:#.*)?""")
 
 DEFAULT_WAITS: Final = tuple(
@@ -49,6 +51,8 @@ class Settings:
     retention_payloads: timedelta = timedelta(days=90)
     retention_messages: timedelta | None = None
     catalog: str = "multisite"
+    public_catalog: bool = False
+    trace_receivers: bool = False
     log_format: Literal["text", "json"] = "text"
     url: str | None = None
     token: Secret | None = None
@@ -140,6 +144,14 @@ def _bootstrap_token(text: str) -> Secret:
         message = "may have only printable ASCII characters, without spaces"
         raise ValueError(message)
     return Secret(text)
+
+
+def _is_on(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _ON | _OFF:
+        message = "must be on or off"
+        raise ValueError(message)
+    return word in _ON
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -275,6 +287,20 @@ SPECS: Final = tuple(
             False,
             "The event types that are there from the start: multisite, or none.",
         ),
+        (
+            "public_catalog",
+            _is_on,
+            "on",
+            False,
+            "Whether /catalog shows the event types to anybody, on or off.",
+        ),
+        (
+            "trace_receivers",
+            _is_on,
+            "on",
+            False,
+            "Whether receivers are sent a traceparent where OpenTelemetry is used, on or off.",
+        ),
         ("log_format", _one_of("text", "json"), "json", False, "How log lines are written."),
         (
             "url",
@@ -317,6 +343,18 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> 
     return Loaded(settings=Settings(**values), sources=sources)
 
 
+def given(chosen: Settings) -> Loaded:
+    """Settings that were made in a program: what is not the default comes from it."""
+    usual = Settings()
+    sources = {
+        each.name: "default"
+        if getattr(chosen, each.name) == getattr(usual, each.name)
+        else "program"
+        for each in fields(Settings)
+    }
+    return Loaded(settings=chosen, sources=sources)
+
+
 def describe(loaded: Loaded) -> list[tuple[Spec, str, str]]:
     """Every setting with its value (secrets masked) and where it came from."""
     return [
@@ -328,6 +366,8 @@ def describe(loaded: Loaded) -> list[tuple[Spec, str, str]]:
 def show(value: object) -> str:
     """A setting's value as one would write it; secrets are masked, nothing is empty."""
     match value:
+        case bool():
+            return "on" if value else "off"
         case timedelta():
             return show_duration(value)
         case tuple():

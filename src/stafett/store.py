@@ -11,7 +11,7 @@ same, the disk is full), `errors.StoreBroken` (stop serving).
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -33,6 +33,7 @@ from stafett.ids import (
 from stafett.model import (
     Application,
     ApplicationChanges,
+    Arrival,
     Attempt,
     AttemptFilter,
     AuditEntry,
@@ -197,6 +198,30 @@ class Hot(Protocol):
         ...
 
 
+class News(enum.StrEnum):
+    """What one process may hear from another."""
+
+    DUE = "due"
+    """Something became due that nobody has claimed."""
+    APPLICATION = "application"
+    """It or one of its endpoints was changed, made or deleted; by id."""
+    EVENT_TYPES = "event_types"
+    TOKENS = "tokens"
+    """One was revoked."""
+    BIN = "bin"
+    """It was changed, made or deleted; by id."""
+    CAPTURE = "capture"
+    """It has caught something; by id of the bin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Something happened, most likely in another process."""
+
+    news: News
+    ref: str
+
+
 # --- nouns ------------------------------------------------------------------------------------
 
 
@@ -256,6 +281,10 @@ class Endpoints(Protocol):
         """
         ...
 
+    async def end_pause(self, endpoint_id: EndpointId, *, until: datetime) -> None:
+        """Clear `paused_until` where it is exactly `until`: any other pause has another reason."""
+        ...
+
     async def delete_endpoint(self, endpoint_id: EndpointId) -> None:
         """Cancels its pending deliveries. Messages and attempts stay."""
         ...
@@ -287,6 +316,15 @@ class EventTypes(Protocol):
     async def update_event_type(
         self, name: str, changes: EventTypeChanges, *, now: datetime
     ) -> None: ...
+
+    async def save_event_types(
+        self, new: Sequence[EventType], changes: Mapping[str, EventTypeChanges], *, now: datetime
+    ) -> None:
+        """Add all of `new` and change those that `changes` names, or do nothing at all.
+
+        Errors: Conflict, where a name of `new` is taken or one to change is gone.
+        """
+        ...
 
     async def delete_event_type(self, name: str) -> None: ...
 
@@ -402,7 +440,7 @@ class Deliveries(Protocol):
     ) -> DeliveryId | None:
         """Make the delivery of `message` to `delivery.endpoint_id` due once more, as a fresh run.
 
-        Failure count 0, trigger manual.
+        Failure count 0, trigger manual. It is sending under `delivery.claim` where that is set.
 
         Makes the delivery where there is none. Answers its id, or None when it is being sent this
         moment (nothing changed).
@@ -584,7 +622,9 @@ class Bins(Protocol):
         """In order of id."""
         ...
 
-    async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None: ...
+    async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None:
+        """Also sets `reply_since`."""
+        ...
 
     async def delete_bin(self, bin_id: BinId) -> None:
         """With its captures."""
@@ -595,7 +635,8 @@ class Bins(Protocol):
     ) -> list[Capture]:
         """Store captures, each numbered by its bin (the given number is ignored).
 
-        Then the oldest go until the bin holds at most `keep` captures and `keep_bytes` of bodies.
+        Then the oldest go until the bin holds at most `keep` captures and `keep_bytes` of bodies,
+        pinned ones apart.
 
         Captures of a bin that is gone are dropped from the answer.
         """
@@ -607,10 +648,29 @@ class Bins(Protocol):
 
     async def get_capture(self, bin_id: BinId, capture_id: CaptureId) -> Capture | None: ...
 
+    async def arrivals(
+        self, bin_id: BinId, webhook_id: str | None, *, after: int = 0, limit: int
+    ) -> list[Arrival]:
+        """The newest captures with that id (None: with none) behind number `after`, oldest first.
+
+        In order of number, of which a bin gives out one after the other.
+        """
+        ...
+
+    async def pinned_arrivals(self, bin_id: BinId) -> list[Arrival]:
+        """The pinned captures, newest first."""
+        ...
+
+    async def set_pinned(
+        self, bin_id: BinId, capture_id: CaptureId, *, pinned: bool, limit: int
+    ) -> bool:
+        """Answers whether it is so now: False where `limit` others are pinned, or it is gone."""
+        ...
+
     async def delete_capture(self, bin_id: BinId, capture_id: CaptureId) -> None: ...
 
     async def clear_bin(self, bin_id: BinId) -> int:
-        """Delete its captures; answers how many. Numbers go on counting."""
+        """Delete its captures but the pinned ones; answers how many. Numbers go on counting."""
         ...
 
 
@@ -630,8 +690,13 @@ class Backlog:
     """How much waits."""
 
     pending: int
+    """Due ones included."""
+    due: int
+    """Pending, and nothing but a free place is wanted to send it: its time has come, and its
+    endpoint is not paused."""
     sending: int
     oldest_due_at: datetime | None
+    """When the oldest of the due ones became due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -653,7 +718,8 @@ class Upkeep(Protocol):
         Messages made before `messages_before` with their deliveries and attempts, and idempotency
         keys older than 24 h: at most `limit` each.
 
-        What is pending or sending is left alone.
+        What is pending or sending is left alone. A driver may keep messages until the day they
+        were made is over, to drop days whole.
         """
         ...
 
@@ -689,6 +755,15 @@ class Store(
 
         On a store that only one process can hold, every lease found is void: its deliveries are due
         at once. Errors: StoreInUse, SchemaTooNew, Unavailable.
+        """
+        ...
+
+    def listen(self, heard: Callable[[Heard], None]) -> None:
+        """Have `heard` called, on the event loop, with what other processes did to this store.
+
+        Changes (all but DUE and CAPTURE) come within two seconds of their commit, one's own too;
+        the others may be lost, and save only latency. Where no other process can hold the store,
+        nothing ever comes. Call it before `open`.
         """
         ...
 

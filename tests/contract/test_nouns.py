@@ -14,6 +14,8 @@ from making import MINUTE, NOW
 from stafett import errors
 from stafett.model import (
     Application,
+    Arrival,
+    Bin,
     DeliveryFilter,
     DeliveryState,
     DeliveryStats,
@@ -25,6 +27,7 @@ from stafett.model import (
     Outcome,
     PageQuery,
     PayloadCheck,
+    ReplyMode,
     Role,
     ScriptedReply,
     Secret,
@@ -309,6 +312,69 @@ async def test_a_bin_keeps_requests_byte_for_byte_and_only_the_newest(store: Sto
     assert [each.number for each in page.items] == [6, 5]
 
 
+async def test_what_is_pinned_is_neither_counted_nor_dropped_nor_cleared(store: Store) -> None:
+    made = making.a_bin()
+    await store.add_bin(made)
+    captures = [making.a_capture(made, body=bytes(10)) for _ in range(4)]
+    stored = await store.add_captures(captures, keep=9, keep_bytes=999)
+    for each in (stored[1], stored[0]):
+        assert await store.set_pinned(made.id, each.id, pinned=True, limit=2)
+    assert await store.set_pinned(made.id, stored[0].id, pinned=True, limit=2)  # it is already
+    assert not await store.set_pinned(made.id, stored[2].id, pinned=True, limit=2)
+    assert not await store.set_pinned(made.id, making.a_capture(made).id, pinned=True, limit=9)
+
+    await store.add_captures([making.a_capture(made, body=bytes(10))], keep=2, keep_bytes=25)
+
+    assert await numbers(store, made) == [5, 4, 2, 1]
+    assert [each.number for each in await store.pinned_arrivals(made.id)] == [2, 1]
+    assert await store.clear_bin(made.id) == 2
+    assert await numbers(store, made) == [2, 1]
+    assert await store.set_pinned(made.id, stored[0].id, pinned=False, limit=2)
+    assert await store.clear_bin(made.id) == 1
+    assert await numbers(store, made) == [2]
+    await store.delete_capture(made.id, stored[1].id)
+    assert await numbers(store, made) == []
+
+
+async def numbers(store: Store, of: Bin) -> list[int]:
+    return [each.number for each in (await store.list_captures(of.id, PageQuery())).items]
+
+
+async def test_requests_of_one_message_are_found_by_its_id_alone(store: Store) -> None:
+    made, other = making.a_bin(), making.a_bin()
+    for each in (made, other):
+        await store.add_bin(each)
+    named = [
+        making.a_capture(made, webhook_id=webhook_id, body=bytes(size), status_code=500 + size)
+        for size, webhook_id in enumerate(["a", None, "b", "a", None, "a"])
+    ]
+    foreign = making.a_capture(other, webhook_id="a")
+    stored = await store.add_captures([*named, foreign], keep=9, keep_bytes=999)
+
+    found = await store.arrivals(made.id, "a", limit=9)
+
+    assert [(each.number, each.size, each.status_code) for each in found] == [
+        (1, 0, 500),
+        (4, 3, 503),
+        (6, 5, 505),
+    ]
+    first = stored[0]
+    assert found[0] == Arrival(
+        id=first.id,
+        number=1,
+        method=first.method,
+        target=first.target,
+        size=0,
+        received_at=first.received_at,
+        status_code=500,
+        attempt_id=None,
+        pinned=False,
+    )
+    assert [each.number for each in await store.arrivals(made.id, "a", limit=2)] == [4, 6]
+    assert [each.number for each in await store.arrivals(made.id, "a", after=4, limit=9)] == [6]
+    assert [each.number for each in await store.arrivals(made.id, None, limit=9)] == [2, 5]
+
+
 async def test_a_cleared_bin_counts_on_and_a_deleted_one_takes_nothing(store: Store) -> None:
     made = making.a_bin()
     await store.add_bin(made)
@@ -319,11 +385,17 @@ async def test_a_cleared_bin_counts_on_and_a_deleted_one_takes_nothing(store: St
     await store.delete_capture(made.id, again.id)
     assert await store.get_capture(made.id, again.id) is None
     reply = ScriptedReply(
-        status_code=503, headers=(("a", "b"), ("a", "c")), body=b"\xff", delay=MINUTE
+        status_code=503,
+        headers=(("a", "b"), ("a", "c")),
+        body=b"\xff",
+        delay=MINUTE,
+        mode=ReplyMode.DRIP,
+        drip_every=MINUTE,
+        times=7,
     )
     await store.set_reply(made.id, reply)
     found = await store.find_bin(made.catch_token)
-    assert found == replace(made, reply=reply, capture_count=2)
+    assert found == replace(made, reply=reply, reply_since=2, capture_count=2)
     await store.delete_bin(made.id)
     assert await store.get_bin(made.id) is None
     assert await store.add_captures([making.a_capture(made)], keep=9, keep_bytes=999) == []
@@ -333,7 +405,10 @@ async def test_retention_leaves_what_waits_alone(
     store: Store, application: Application, endpoint: Endpoint
 ) -> None:
     def message(*deliveries: making.NewDelivery) -> NewMessage:
-        made = making.a_message(application.id, payload_expires_at=NOW + MINUTE)
+        # Of a day that is long over: a driver may keep the messages of one that is not.
+        made = making.a_message(
+            application.id, at=NOW - timedelta(days=40), payload_expires_at=NOW + MINUTE
+        )
         return NewMessage(message=made, deliveries=deliveries)
 
     done, waits = message(), message(making.a_delivery(endpoint.id))

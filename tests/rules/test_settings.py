@@ -204,6 +204,30 @@ def test_every_setting_is_in_the_table_and_every_example_is_valid() -> None:
             assert spec.parse(spec.example) is not None
 
 
+@pytest.mark.parametrize(
+    ("text", "on"), [("on", True), ("TRUE", True), ("1", True), ("off", False), ("no", False)]
+)
+def test_what_is_on_or_off_is_said_in_several_ways(tmp_path: Path, text: str, on: bool) -> None:
+    found = load(tmp_path, {"STAFETT_PUBLIC_CATALOG": text}).settings
+    assert found.public_catalog is on
+    assert settings.show(found.public_catalog) == ("on" if on else "off")
+    (tmp_path / "stafett.toml").write_text(f"public_catalog = {'true' if on else 'false'}\n")
+    assert load(tmp_path).settings.public_catalog is on
+
+
+def test_neither_on_nor_off_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidSettings, match="must be on or off"):
+        load(tmp_path, {"STAFETT_PUBLIC_CATALOG": "maybe"})
+
+
+def test_settings_of_a_program_come_from_it_or_are_the_usual_ones() -> None:
+    loaded = settings.given(settings.Settings(port=9))
+    assert loaded.settings.port == 9
+    assert loaded.sources.keys() == {each.name for each in fields(settings.Settings)}
+    assert {name for name, source in loaded.sources.items() if source != "default"} == {"port"}
+    assert loaded.sources["port"] == "program"
+
+
 def test_describe_shows_everything_and_no_secret(tmp_path: Path) -> None:
     secrets = {"STAFETT_TOKEN": "mine-alone", "STAFETT_BOOTSTRAP_TOKEN": TOKEN}
     rows = settings.describe(load(tmp_path, secrets, port=9))

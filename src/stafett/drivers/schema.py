@@ -59,6 +59,44 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else from_micros(value)
 
 
+class Duration(sa.types.TypeDecorator[timedelta]):
+    """A duration, in microseconds."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        return None if value is None else value // _MICROSECOND
+
+    @override
+    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
+        return None if value is None else value * _MICROSECOND
+
+
+class Durations(sa.types.TypeDecorator[tuple[timedelta, ...]]):
+    """Durations in their order: a JSON list of microseconds; none of them is not NULL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(
+        self, value: tuple[timedelta, ...] | None, dialect: Dialect
+    ) -> str | None:
+        if value is None:
+            return None
+        return msgspec.json.encode([each // _MICROSECOND for each in value]).decode()
+
+    @override
+    def process_result_value(
+        self, value: str | None, dialect: Dialect
+    ) -> tuple[timedelta, ...] | None:
+        if value is None:
+            return None
+        return tuple(each * _MICROSECOND for each in msgspec.json.decode(value, type=list[int]))
+
+
 class Words(sa.types.TypeDecorator[tuple[str, ...]]):
     """A few words; `Words.has(column, word)` is the condition."""
 
@@ -134,6 +172,10 @@ endpoints = sa.Table(
     sa.Column("headers", JsonText, nullable=False),
     sa.Column("header_family", sa.Text, nullable=False),
     sa.Column("secrets", JsonText, nullable=False),
+    sa.Column("payload_style", sa.Text, nullable=False, server_default="accepted"),
+    sa.Column("retry_schedule", Durations),
+    sa.Column("timeout", Duration),
+    sa.Column("concurrency", sa.Integer),
     sa.Column("event_count", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("failing_since", Moment),
     sa.Column("last_attempt_at", Moment),
@@ -182,6 +224,7 @@ messages = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("payload_expires_at", Moment, nullable=False),
     sa.Column("payload_gone", sa.Boolean, nullable=False),
+    sa.Column("trace", sa.Text),
     sa.Index(
         "uq_messages_app_id_uid",
         "app_id",
@@ -345,6 +388,10 @@ bins = sa.Table(
     sa.Column("reply_headers", JsonText, nullable=False),
     sa.Column("reply_body", sa.LargeBinary, nullable=False),
     sa.Column("reply_delay_us", sa.BigInteger, nullable=False),
+    sa.Column("reply_mode", sa.Text, nullable=False, server_default="whole"),
+    sa.Column("reply_drip_us", sa.BigInteger, nullable=False, server_default="1000000"),
+    sa.Column("reply_times", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reply_since", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("capture_count", sa.BigInteger, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
 )
@@ -366,5 +413,10 @@ captures = sa.Table(
     sa.Column("status_code", sa.Integer, nullable=False),
     sa.Column("message_id", sa.Text),
     sa.Column("attempt_id", sa.Text),
+    sa.Column("webhook_id", sa.Text),
+    sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "bin_id", "id"),
+    # They stand behind the body: to read them from the row is to read a mebibyte.
+    sa.Index(None, "bin_id", "pinned", "number"),
+    sa.Index(None, "bin_id", "webhook_id", "number"),
 )

@@ -88,6 +88,7 @@ class ApplicationVerbs(SqlVerbs):
         payloads = sa.delete(schema.payloads).where(schema.payloads.c.message_id.in_(owned))
 
         def work(connection: sa.Connection) -> None:
+            self.queue.forget_application(connection, app_id)
             connection.execute(payloads)
             for table in (schema.attempts, schema.deliveries, schema.messages, schema.endpoints):
                 connection.execute(sa.delete(table).where(table.c.app_id == app_id))

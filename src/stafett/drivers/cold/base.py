@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from stafett.drivers.cold.queue import Queue
 from stafett.model import Page, PageQuery
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ Row = sa.RowMapping
 class SqlVerbs(abc.ABC):
     """Runs units of work. A unit is a plain function: all its statements are one transaction."""
 
+    queue = Queue()
+
     @abc.abstractmethod
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` on a consistent snapshot; it must not write."""
@@ -26,6 +29,12 @@ class SqlVerbs(abc.ABC):
     @abc.abstractmethod
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction; when this returns it is on disk."""
+
+
+def alone(connection: sa.Connection, table: sa.Table) -> None:
+    """From here to the commit nobody else writes to `table`; in SQLite nobody does anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def fetch_one(

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from stafett.drivers import schema
 from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import BinId, CaptureId
-from stafett.model import Bin, Capture, Page, PageQuery, ScriptedReply
+from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, ScriptedReply
 
 _b = schema.bins
 _c = schema.captures
@@ -25,6 +25,9 @@ def _from_reply(reply: ScriptedReply) -> dict[str, Any]:
         "reply_headers": list(reply.headers),
         "reply_body": reply.body,
         "reply_delay_us": reply.delay // _MICROSECOND,
+        "reply_mode": reply.mode.value,
+        "reply_drip_us": reply.drip_every // _MICROSECOND,
+        "reply_times": reply.times,
     }
 
 
@@ -40,7 +43,11 @@ def to_bin(row: Row) -> Bin:
             headers=tuple((name, value) for name, value in row["reply_headers"]),
             body=row["reply_body"],
             delay=row["reply_delay_us"] * _MICROSECOND,
+            mode=ReplyMode(row["reply_mode"]),
+            drip_every=row["reply_drip_us"] * _MICROSECOND,
+            times=row["reply_times"],
         ),
+        reply_since=row["reply_since"],
         capture_count=row["capture_count"],
         created_at=row["created_at"],
     )
@@ -63,6 +70,8 @@ def _from_capture(capture: Capture) -> dict[str, Any]:
         "status_code": capture.status_code,
         "message_id": capture.message_id,
         "attempt_id": capture.attempt_id,
+        "webhook_id": capture.webhook_id,
+        "pinned": capture.pinned,
     }
 
 
@@ -83,7 +92,27 @@ def to_capture(row: Row) -> Capture:
         status_code=row["status_code"],
         message_id=row["message_id"],
         attempt_id=row["attempt_id"],
+        webhook_id=row["webhook_id"],
+        pinned=row["pinned"],
     )
+
+
+_ARRIVAL = (
+    _c.c.id,
+    _c.c.number,
+    _c.c.method,
+    _c.c.target,
+    sa.func.length(_c.c.body).label("size"),
+    _c.c.received_at,
+    _c.c.status_code,
+    _c.c.attempt_id,
+    _c.c.pinned,
+)
+
+
+def to_arrival(row: Row) -> Arrival:
+    """A row of `_ARRIVAL` as the model knows it."""
+    return Arrival(**row)
 
 
 def _number(connection: sa.Connection, bin_id: BinId, captures: Sequence[Capture]) -> list[Capture]:
@@ -101,18 +130,27 @@ def _number(connection: sa.Connection, bin_id: BinId, captures: Sequence[Capture
 
 
 def _trim(connection: sa.Connection, bin_id: BinId, *, keep: int, keep_bytes: int) -> None:
-    """Deletes the oldest beyond `keep` captures or `keep_bytes` of bodies; the newest stays."""
+    """Deletes the oldest beyond `keep` captures or `keep_bytes` of bodies; the newest stays.
+
+    Pinned ones neither count nor go.
+    """
+    loose = (_c.c.bin_id == bin_id, _c.c.pinned == sa.false())
     rows = connection.execute(
-        sa.select(_c.c.number, sa.func.length(_c.c.body))
-        .where(_c.c.bin_id == bin_id)
-        .order_by(_c.c.number.desc())
+        sa.select(_c.c.number, sa.func.length(_c.c.body)).where(*loose).order_by(_c.c.number.desc())
     ).all()
     held = 0
     for place, (number, size) in enumerate(rows):
         held += size
         if place >= keep or (held > keep_bytes and place > 0):
-            connection.execute(sa.delete(_c).where(_c.c.bin_id == bin_id, _c.c.number <= number))
+            connection.execute(sa.delete(_c).where(*loose, _c.c.number <= number))
             return
+
+
+def _pinned_others(connection: sa.Connection, bin_id: BinId, capture_id: CaptureId) -> int:
+    query = sa.select(sa.func.count()).where(
+        _c.c.bin_id == bin_id, _c.c.pinned == sa.true(), _c.c.id != capture_id
+    )
+    return connection.execute(query).scalar_one()
 
 
 class BinVerbs(SqlVerbs):
@@ -124,6 +162,7 @@ class BinVerbs(SqlVerbs):
             "name": bin.name,
             "catch_token": bin.catch_token,
             "read_token_hash": bin.read_token_hash,
+            "reply_since": bin.reply_since,
             "capture_count": bin.capture_count,
             "created_at": bin.created_at,
         } | _from_reply(bin.reply)
@@ -151,7 +190,8 @@ class BinVerbs(SqlVerbs):
         )
 
     async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None:
-        statement = sa.update(_b).where(_b.c.id == bin_id).values(_from_reply(reply))
+        values = _from_reply(reply) | {"reply_since": _b.c.capture_count}
+        statement = sa.update(_b).where(_b.c.id == bin_id).values(values)
         await self.write(lambda connection: connection.execute(statement) and None)
 
     async def delete_bin(self, bin_id: BinId) -> None:
@@ -201,10 +241,44 @@ class BinVerbs(SqlVerbs):
 
         return await self.read(work)
 
+    async def arrivals(
+        self, bin_id: BinId, webhook_id: str | None, *, after: int = 0, limit: int
+    ) -> list[Arrival]:
+        found = await self._arrivals(
+            bin_id, _c.c.webhook_id == webhook_id, _c.c.number > after, limit=limit
+        )
+        return found[::-1]
+
+    async def pinned_arrivals(self, bin_id: BinId) -> list[Arrival]:
+        return await self._arrivals(bin_id, _c.c.pinned == sa.true())
+
+    async def _arrivals(
+        self, bin_id: BinId, *which: sa.ColumnElement[bool], limit: int | None = None
+    ) -> list[Arrival]:
+        """Newest first."""
+        query = sa.select(*_ARRIVAL).where(_c.c.bin_id == bin_id, *which)
+        query = query.order_by(_c.c.number.desc()).limit(limit)
+        return await self.read(
+            lambda connection: [to_arrival(row) for row in connection.execute(query).mappings()]
+        )
+
+    async def set_pinned(
+        self, bin_id: BinId, capture_id: CaptureId, *, pinned: bool, limit: int
+    ) -> bool:
+        this = (_c.c.bin_id == bin_id, _c.c.id == capture_id)
+
+        def work(connection: sa.Connection) -> bool:
+            if pinned and _pinned_others(connection, bin_id, capture_id) >= limit:
+                return False
+            changed = connection.execute(sa.update(_c).where(*this).values(pinned=pinned))
+            return changed.rowcount > 0
+
+        return await self.write(work)
+
     async def delete_capture(self, bin_id: BinId, capture_id: CaptureId) -> None:
         statement = sa.delete(_c).where(_c.c.bin_id == bin_id, _c.c.id == capture_id)
         await self.write(lambda connection: connection.execute(statement) and None)
 
     async def clear_bin(self, bin_id: BinId) -> int:
-        statement = sa.delete(_c).where(_c.c.bin_id == bin_id)
+        statement = sa.delete(_c).where(_c.c.bin_id == bin_id, _c.c.pinned == sa.false())
         return await self.write(lambda connection: connection.execute(statement).rowcount)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from stafett import ids
 from stafett.drivers import schema
@@ -209,11 +209,32 @@ def _to_listed(row: Row) -> ListedDelivery:
     )
 
 
+def _is(message_id: MessageId, endpoint_id: EndpointId) -> sa.ColumnElement[bool]:
+    return sa.and_(_d.c.message_id == message_id, _d.c.endpoint_id == endpoint_id)
+
+
+def _upsert(
+    connection: sa.Connection, values: dict[str, Any], fresh: dict[str, Any]
+) -> sa.Executable:
+    """Make the delivery, or begin it anew; answers its id unless it is being sent."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return (
+        insert(_d)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=["message_id", "endpoint_id"],
+            set_=fresh,
+            where=_d.c.state != DeliveryState.SENDING,
+        )
+        .returning(_d.c.id)
+    )
+
+
 class DeliveryVerbs(SqlVerbs):
     """See `stafett.store.Deliveries`."""
 
     async def get_delivery(self, message_id: MessageId, endpoint_id: EndpointId) -> Delivery | None:
-        query = sa.select(_d).where(_d.c.message_id == message_id, _d.c.endpoint_id == endpoint_id)
+        query = sa.select(_d).where(_is(message_id, endpoint_id))
 
         def work(connection: sa.Connection) -> Delivery | None:
             return fetch_one(connection, query, to_delivery)
@@ -269,30 +290,33 @@ class DeliveryVerbs(SqlVerbs):
     async def resend(
         self, delivery: NewDelivery, *, message: Message, now: datetime
     ) -> DeliveryId | None:
-        values = _FRESH_RUN | {
+        claim = delivery.claim
+        fresh = _FRESH_RUN | {"due_at": delivery.due_at, "updated_at": now}
+        if claim is not None:
+            fresh |= {
+                "state": DeliveryState.SENDING,
+                "claim_id": claim.id,
+                "due_at": claim.lease_until,
+            }
+        values = fresh | {
             "id": delivery.id,
             "message_id": message.id,
             "app_id": message.app_id,
             "endpoint_id": delivery.endpoint_id,
             "test": message.test,
             "attempt_count": 0,
-            "due_at": delivery.due_at,
             "created_at": now,
-            "updated_at": now,
         }
-        statement = (
-            sqlite.insert(_d)
-            .values(values)
-            .on_conflict_do_update(
-                index_elements=["message_id", "endpoint_id"],
-                set_=_FRESH_RUN | {"due_at": delivery.due_at, "updated_at": now},
-                where=_d.c.state != DeliveryState.SENDING,
-            )
-            .returning(_d.c.id)
-        )
-        return await self.write(
-            lambda connection: connection.execute(statement).scalar_one_or_none()
-        )
+
+        def work(connection: sa.Connection) -> DeliveryId | None:
+            made = connection.execute(_upsert(connection, values, fresh)).scalar_one_or_none()
+            if made is not None:
+                claimed_by = None if claim is None else claim.id
+                chosen = _is(message.id, delivery.endpoint_id)
+                self.queue.put(connection, chosen, claimed_by=claimed_by)
+            return made
+
+        return await self.write(work)
 
     async def recover(
         self,
@@ -322,27 +346,19 @@ class DeliveryVerbs(SqlVerbs):
 
         def work(connection: sa.Connection) -> tuple[int, MessageId | None]:
             found = list(connection.scalars(query))
+            chosen = sa.and_(_d.c.endpoint_id == endpoint_id, _d.c.message_id.in_(found))
             connection.execute(
-                sa.update(_d)
-                .where(_d.c.endpoint_id == endpoint_id, _d.c.message_id.in_(found))
-                .values(_FRESH_RUN | {"due_at": now, "updated_at": now})
+                sa.update(_d).where(chosen).values(_FRESH_RUN | {"due_at": now, "updated_at": now})
             )
+            self.queue.put(connection, chosen)
             return len(found), found[-1] if len(found) == limit else None
 
         return await self.write(work)
 
     async def cancel(self, delivery_id: DeliveryId, *, now: datetime) -> bool:
-        statement = (
-            sa.update(_d)
-            .where(_d.c.id == delivery_id, _d.c.state == DeliveryState.PENDING)
-            .values(
-                state=schema.ends_as(DeliveryState.CANCELED.value),
-                due_at=None,
-                note="canceled by hand",
-                updated_at=now,
-            )
+        return await self.write(
+            lambda connection: self.queue.cancel(connection, delivery_id, now=now)
         )
-        return await self.write(lambda connection: connection.execute(statement).rowcount > 0)
 
     async def get_attempt(self, message_id: MessageId, attempt_id: AttemptId) -> Attempt | None:
         query = sa.select(_a).where(_a.c.message_id == message_id, _a.c.id == attempt_id)

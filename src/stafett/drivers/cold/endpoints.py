@@ -14,7 +14,6 @@ from stafett.drivers import schema
 from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
 from stafett.ids import AppId, EndpointId
 from stafett.model import (
-    DeliveryState,
     DeliveryStats,
     DisabledReason,
     Endpoint,
@@ -26,6 +25,7 @@ from stafett.model import (
     Json,
     Page,
     PageQuery,
+    PayloadStyle,
     Secret,
 )
 
@@ -82,6 +82,10 @@ def to_endpoint(row: Row) -> Endpoint:
         headers=row["headers"],
         header_family=HeaderFamily(row["header_family"]),
         secrets=tuple(_to_secret(each) for each in row["secrets"]),
+        payload_style=PayloadStyle(row["payload_style"]),
+        retry_schedule=row["retry_schedule"],
+        timeout=row["timeout"],
+        concurrency=row["concurrency"],
         health=_to_health(row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -100,25 +104,6 @@ def _columns(changes: EndpointChanges) -> dict[str, Any]:
 
 def _uid_taken(uid: str | None) -> errors.Conflict:
     return errors.Conflict(f"an endpoint with the uid {uid!r} exists already in this application")
-
-
-def cancel_pending(
-    connection: sa.Connection, endpoint_id: EndpointId, *, note: str, now: datetime | None = None
-) -> None:
-    """Cancel what waits for this endpoint; what is being sent this moment ends by itself."""
-    ended = schema.ends_as(DeliveryState.CANCELED.value)
-    values: dict[str, Any] = {"state": ended, "due_at": None, "note": note}
-    if now is not None:
-        values["updated_at"] = now
-    connection.execute(
-        sa.update(_d)
-        .where(
-            _d.c.endpoint_id == endpoint_id,
-            _d.c.due_at.is_not(None),
-            _d.c.state == DeliveryState.PENDING,
-        )
-        .values(values)
-    )
 
 
 class EndpointVerbs(SqlVerbs):
@@ -181,16 +166,24 @@ class EndpointVerbs(SqlVerbs):
             except IntegrityError as exc:
                 raise _uid_taken(changes.get("uid")) from exc
             if changes.get("disabled"):
-                cancel_pending(
+                self.queue.cancel_of_endpoint(
                     connection, endpoint_id, note="canceled: webhook switched off", now=now
                 )
 
         await self.write(work)
 
+    async def end_pause(self, endpoint_id: EndpointId, *, until: datetime) -> None:
+        statement = (
+            sa.update(_t)
+            .where(_t.c.id == endpoint_id, _t.c.paused_until == until)
+            .values(paused_until=None)
+        )
+        await self.write(lambda connection: connection.execute(statement))
+
     async def delete_endpoint(self, endpoint_id: EndpointId) -> None:
         def work(connection: sa.Connection) -> None:
             connection.execute(sa.delete(_t).where(_t.c.id == endpoint_id))
-            cancel_pending(connection, endpoint_id, note="canceled: webhook deleted")
+            self.queue.cancel_of_endpoint(connection, endpoint_id, note="canceled: webhook deleted")
 
         await self.write(work)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
+from stafett import errors
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, alone, fetch_one, fetch_page
 from stafett.model import EventType, EventTypeChanges, Page, PageQuery, PayloadCheck
 
 _t = schema.event_types
@@ -24,11 +26,16 @@ def to_event_type(row: Row) -> EventType:
     return EventType(**values)
 
 
+def _changed_meanwhile() -> errors.Conflict:
+    return errors.Conflict("the catalogue has changed meanwhile; look again")
+
+
 class EventTypeVerbs(SqlVerbs):
     """See `stafett.store.EventTypes`."""
 
     async def add_event_types(self, event_types: Sequence[EventType]) -> list[bool]:
         def work(connection: sa.Connection) -> list[bool]:
+            alone(connection, _t)
             names = [event_type.name for event_type in event_types]
             taken = set(connection.scalars(sa.select(_t.c.name).where(_t.c.name.in_(names))))
             added: list[bool] = []
@@ -73,6 +80,25 @@ class EventTypeVerbs(SqlVerbs):
     ) -> None:
         statement = sa.update(_t).where(_t.c.name == name).values({**changes, "updated_at": now})
         await self.write(lambda connection: connection.execute(statement) and None)
+
+    async def save_event_types(
+        self, new: Sequence[EventType], changes: Mapping[str, EventTypeChanges], *, now: datetime
+    ) -> None:
+        rows = [{name: getattr(each, name) for name in _FIELDS} for each in new]
+
+        def work(connection: sa.Connection) -> None:
+            try:
+                if rows:
+                    connection.execute(sa.insert(_t), rows)
+            except IntegrityError as exc:
+                raise _changed_meanwhile() from exc
+            for name, each in changes.items():
+                statement = sa.update(_t).where(_t.c.name == name)
+                done = connection.execute(statement.values({**each, "updated_at": now}))
+                if not done.rowcount:
+                    raise _changed_meanwhile()
+
+        await self.write(work)
 
     async def delete_event_type(self, name: str) -> None:
         statement = sa.delete(_t).where(_t.c.name == name)

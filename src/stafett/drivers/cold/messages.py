@@ -39,6 +39,7 @@ def to_message(row: Row) -> Message:
         payload_expires_at=row["payload_expires_at"],
         payload_gone=row["payload_gone"],
         payload=row.get("body"),
+        trace=row["trace"],
     )
 
 
@@ -120,8 +121,19 @@ def _summed(row: sa.Row[Any, Any, Any]) -> tuple[str, int, int]:
     return end, count, cost
 
 
-def _has_one(texts: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Whether the payload has one of `texts`: SQLite's own functions, which know A to Z alone."""
+def _has_one(connection: sa.Connection, texts: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether the payload has one of `texts`; of capitals, only A to Z are known, in every store.
+
+    PostgreSQL reads bytes as text only where their encoding is named. As Latin-1 every byte is a
+    character, so both sides are compared byte by byte.
+    """
+    if connection.dialect.name == "postgresql":
+        plain = sa.func.convert_from(_p.c.body, "LATIN1")
+        body = sa.func.lower(sa.collate(plain, "C"))
+        wanted = [sa.literal(text.encode().decode("latin-1")) for text in texts]
+        return sa.or_(
+            *(sa.func.strpos(body, sa.func.lower(sa.collate(each, "C"))) > 0 for each in wanted)
+        )
     body = sa.func.lower(sa.cast(_p.c.body, sa.Text))
     return sa.or_(*(sa.func.instr(body, sa.func.lower(text)) > 0 for text in texts))
 
@@ -181,13 +193,14 @@ class MessageVerbs(SqlVerbs):
         query = (
             sa.select(_t)
             .select_from(source)
-            .where(*inside, *matches(where), _has_one(texts))
+            .where(*inside, *matches(where))
             .order_by(_t.c.id.desc())
         )
 
         def work(connection: sa.Connection) -> Found[Message]:
+            having = query.where(_has_one(connection, texts))
             rows, end = look_back(
-                connection, query, steps, key=_t.c.id, limit=limit, look=look * _USUAL_PAYLOAD
+                connection, having, steps, key=_t.c.id, limit=limit, look=look * _USUAL_PAYLOAD
             )
             items = tuple(to_message(row) for row in rows[:limit])
             if len(rows) > limit:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
 from stafett import ids
 from stafett.drivers import schema
 from stafett.drivers.cold.base import SqlVerbs
-from stafett.model import DeliveryState
 from stafett.store import Backlog, Expired
 
 _m = schema.messages
@@ -60,43 +58,33 @@ def _expire_keys(connection: sa.Connection, *, now: datetime, limit: int) -> int
     return connection.execute(sa.delete(_k).where(_k.c.key.in_(old))).rowcount
 
 
+def expire(
+    connection: sa.Connection, *, now: datetime, messages_before: datetime | None, limit: int
+) -> Expired:
+    """One round of retention, in the caller's transaction (see `stafett.store.Upkeep`)."""
+    payloads = _expire_payloads(connection, now=now, limit=limit)
+    messages = (
+        0
+        if messages_before is None
+        else _expire_messages(connection, before=messages_before, limit=limit)
+    )
+    keys = _expire_keys(connection, now=now, limit=limit)
+    return Expired(
+        payloads=payloads, messages=messages, keys=keys, more=limit in {payloads, messages, keys}
+    )
+
+
 class UpkeepVerbs(SqlVerbs):
     """See `stafett.store.Upkeep`."""
 
     async def expire(
         self, *, now: datetime, messages_before: datetime | None, limit: int
     ) -> Expired:
-        def work(connection: sa.Connection) -> Expired:
-            payloads = _expire_payloads(connection, now=now, limit=limit)
-            messages = (
-                0
-                if messages_before is None
-                else _expire_messages(connection, before=messages_before, limit=limit)
+        return await self.write(
+            lambda connection: expire(
+                connection, now=now, messages_before=messages_before, limit=limit
             )
-            keys = _expire_keys(connection, now=now, limit=limit)
-            return Expired(
-                payloads=payloads,
-                messages=messages,
-                keys=keys,
-                more=limit in {payloads, messages, keys},
-            )
-
-        return await self.write(work)
-
-    async def backlog(self, *, now: datetime) -> Backlog:
-        query = (
-            sa.select(_d.c.state, sa.func.count(), sa.func.min(_d.c.due_at))
-            .where(_d.c.due_at.is_not(None))
-            .group_by(_d.c.state)
         )
 
-        def work(connection: sa.Connection) -> Backlog:
-            found: dict[str, tuple[int, Any]] = {
-                state: (count, oldest) for state, count, oldest in connection.execute(query)
-            }
-            pending, oldest = found.get(DeliveryState.PENDING, (0, None))
-            sending, _ = found.get(DeliveryState.SENDING, (0, None))
-            due = oldest if oldest is not None and oldest <= now else None
-            return Backlog(pending=pending, sending=sending, oldest_due_at=due)
-
-        return await self.read(work)
+    async def backlog(self, *, now: datetime) -> Backlog:
+        return await self.read(lambda connection: self.queue.backlog(connection, now=now))

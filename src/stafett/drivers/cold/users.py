@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from stafett import errors
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, alone, fetch_one, fetch_page
 from stafett.ids import UserId
 from stafett.model import (
     AuditEntry,
@@ -70,6 +70,7 @@ class UserVerbs(SqlVerbs):
 
     async def add_first_user(self, user: User) -> bool:
         def work(connection: sa.Connection) -> bool:
+            alone(connection, schema.users)
             if connection.scalar(sa.select(_u.c.id).limit(1)) is not None:
                 return False
             connection.execute(sa.insert(_u).values(_values(user)))

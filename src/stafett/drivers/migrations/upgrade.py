@@ -10,8 +10,13 @@ import sqlalchemy as sa
 from stafett import errors
 from stafett.drivers.migrations import versions
 
-HEAD = "0002"
+HEAD = "0005"
 """The newest revision; `versions/` has one file for each, named after it."""
+
+
+def is_current(connection: sa.Connection) -> bool:
+    """Whether there is nothing to run."""
+    return _revision(connection) == HEAD
 
 
 def upgrade(connection: sa.Connection) -> None:

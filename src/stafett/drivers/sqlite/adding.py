@@ -7,18 +7,17 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from stafett.drivers.cold.upkeep import KEY_LIFE
-from stafett.drivers.schema import to_micros, to_words
+from stafett.drivers.schema import to_micros
 from stafett.drivers.sqlite import rows
+from stafett.drivers.values import message_row
 from stafett.ids import AppId, MessageId
-from stafett.model import DeliveryState, Message
+from stafett.model import DeliveryState
 from stafett.store import AddResult, AddStatus, Idempotency, NewMessage
 
 _MESSAGE = (
     "app_id, id, uid, event_type, channels, tags, test, problems, endpoint_count, deliver_at,"
-    " created_at, payload_expires_at, payload_gone"
+    " created_at, payload_expires_at, payload_gone, trace"
 )
 _DELIVERY = (
     "id, message_id, app_id, endpoint_id, state, manual, test, attempt_count, failure_count,"
@@ -86,24 +85,6 @@ class _Known:
         return AddResult(AddStatus.REPEATED if same else AddStatus.MISMATCH, message_id)
 
 
-def _message_row(message: Message) -> tuple[Any, ...]:
-    return (
-        message.app_id,
-        message.id,
-        message.uid,
-        message.event_type,
-        to_words(message.channels),
-        to_words(message.tags),
-        int(message.test),
-        msgspec.json.encode(message.problems).decode() if message.problems else None,
-        message.endpoint_count,
-        None if message.deliver_at is None else to_micros(message.deliver_at),
-        to_micros(message.created_at),
-        to_micros(message.payload_expires_at),
-        0,
-    )
-
-
 def _delivery_rows(item: NewMessage) -> Iterator[tuple[Any, ...]]:
     message = item.message
     made = to_micros(message.created_at)
@@ -137,7 +118,7 @@ def add_messages(
         for item, result in zip(batch, results, strict=True)
         if result.status is AddStatus.ADDED
     ]
-    rows.insert(raw, "messages", _MESSAGE, rows=[_message_row(item.message) for item in added])
+    rows.insert(raw, "messages", _MESSAGE, rows=[message_row(item.message) for item in added])
     payloads = [(item.message.id, bytearray(item.message.payload or b"")) for item in added]
     rows.insert(raw, "payloads", "message_id, body", rows=payloads)
     deliveries = [row for item in added for row in _delivery_rows(item)]

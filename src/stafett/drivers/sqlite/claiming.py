@@ -47,7 +47,7 @@ WHERE queued.endpoint_id IS NOT NULL
 )
 _DUE = """
 SELECT d.id, d.message_id, d.app_id, d.endpoint_id, m.event_type, d.attempt_count,
-       d.failure_count, d.manual, d.test, p.body
+       d.failure_count, d.manual, d.test, m.created_at, d.state = 'sending', m.trace, p.body
 FROM deliveries d
 JOIN messages m ON m.app_id = d.app_id AND m.id = d.message_id
 LEFT JOIN payloads p ON p.message_id = d.message_id
@@ -112,13 +112,15 @@ def claim_of_endpoint(
 
 
 def _to_due(row: tuple[Any, ...], claim: Claim) -> DueDelivery:
-    delivery, message, app, endpoint, event_type, attempts, failures, manual, test, body = row
+    delivery, message, app, endpoint, event_type, attempts, failures, *rest = row
+    manual, test, at, expired, trace, body = rest
     return DueDelivery(
         id=delivery,
         message_id=message,
         app_id=app,
         endpoint_id=endpoint,
         event_type=event_type,
+        accepted_at=from_micros(at),
         claim_id=claim.id,
         lease_until=claim.lease_until,
         attempt_count=attempts,
@@ -126,6 +128,8 @@ def _to_due(row: tuple[Any, ...], claim: Claim) -> DueDelivery:
         trigger=Trigger.MANUAL if manual else Trigger.SCHEDULED,
         test=bool(test),
         payload=body,
+        expired=bool(expired),
+        trace=trace,
     )
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-
-import msgspec
+from datetime import datetime
 
 from stafett.drivers.schema import to_micros
 from stafett.drivers.sqlite import rows
+from stafett.drivers.values import Seen, attempt_row, delivery_row, health_of, health_row
 from stafett.ids import EndpointId
-from stafett.model import Attempt, DeliveryState, DisabledReason, Trigger
+from stafett.model import DeliveryState, DisabledReason, Trigger
 from stafett.store import AttemptRecord, Recorded
-
-_MICROSECOND = timedelta(microseconds=1)
-_encode = msgspec.json.encode
 
 # A delivery that succeeded once stays succeeded, whatever a resend of it comes to.
 _DELIVERY = (
@@ -69,19 +63,6 @@ _CANCEL = (
 )
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What a batch says about one endpoint's health."""
-
-    counted: int = 0
-    cleared: bool = False
-    failing: datetime | None = None
-    at: datetime | None = None
-    code: int | None = None
-    cause: str | None = None
-    paused: datetime | None = None
-
-
 class StaleClaims(Exception):
     """Some record's claim is gone: the unit is undone, and done again with `weed`."""
 
@@ -101,12 +82,12 @@ def record_attempts(
     """
     held = _with_live_claims(raw, batch) if weed else batch
     again = _succeeded_before(raw, held)
-    changed = rows.execute(raw, _DELIVERY, [_delivery_row(record) for record in held])
+    changed = rows.execute(raw, _DELIVERY, [delivery_row(record) for record in held])
     if changed != len(held):
         raise StaleClaims
-    rows.insert(raw, "attempts", _ATTEMPT, rows=[_attempt_row(record.attempt) for record in held])
-    health = _health(held, again)
-    rows.execute(raw, _HEALTH, [_health_row(each, seen) for each, seen in health.items()])
+    rows.insert(raw, "attempts", _ATTEMPT, rows=[attempt_row(record.attempt) for record in held])
+    health = health_of(held, again)
+    rows.execute(raw, _HEALTH, [health_row(each, seen) for each, seen in health.items()])
     disabled = _disable(raw, held, health, now=now, failing_before=failing_before)
     _cancel_unwanted(raw, held)
     kept = {record.attempt.id for record in held}
@@ -132,86 +113,10 @@ def _succeeded_before(raw: sqlite3.Connection, batch: Sequence[AttemptRecord]) -
     return {row[0] for row in rows.select(raw, _SUCCEEDED, resent)}
 
 
-def _delivery_row(record: AttemptRecord) -> tuple[Any, ...]:
-    attempt = record.attempt
-    outcome = attempt.outcome
-    at = to_micros(attempt.created_at + outcome.duration)
-    return (
-        attempt.delivery_id,
-        record.claim_id,
-        record.state.value,
-        None if record.due_at is None else to_micros(record.due_at),
-        record.failure_count,
-        at if outcome.succeeded else None,
-        outcome.status_code,
-        outcome.cause and outcome.cause.value,
-        attempt.note,
-        at,
-    )
-
-
-def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
-    outcome = attempt.outcome
-    return (
-        attempt.message_id,
-        attempt.id,
-        attempt.delivery_id,
-        attempt.app_id,
-        attempt.endpoint_id,
-        attempt.url,
-        int(attempt.trigger is Trigger.MANUAL),
-        int(attempt.test),
-        outcome.status_code,
-        outcome.cause and outcome.cause.value,
-        outcome.detail,
-        attempt.note,
-        outcome.duration // _MICROSECOND,
-        _encode(outcome.request_headers).decode(),
-        _encode(outcome.response_headers).decode(),
-        bytearray(outcome.response_body),
-        int(outcome.response_truncated),
-        0,
-        to_micros(attempt.created_at),
-    )
-
-
-def _health(held: Sequence[AttemptRecord], again: set[str]) -> dict[EndpointId, _Seen]:
-    """One summary for each endpoint with real attempts, in the order they were recorded."""
-    health: dict[EndpointId, _Seen] = {}
-    for record in held:
-        attempt = record.attempt
-        if attempt.test:
-            continue
-        seen = health.setdefault(attempt.endpoint_id, _Seen())
-        seen.at = attempt.created_at
-        seen.code = attempt.outcome.status_code
-        seen.cause = attempt.outcome.cause
-        if attempt.outcome.succeeded:
-            seen.counted += attempt.delivery_id not in again
-            seen.cleared, seen.failing = True, None
-        else:
-            seen.failing = seen.failing or attempt.created_at
-            seen.paused = record.pause_endpoint_until or seen.paused
-    return health
-
-
-def _health_row(endpoint_id: EndpointId, seen: _Seen) -> tuple[Any, ...]:
-    return (
-        endpoint_id,
-        seen.counted,
-        int(seen.cleared),
-        None if seen.failing is None else to_micros(seen.failing),
-        None if seen.at is None else to_micros(seen.at),
-        seen.code,
-        seen.cause,
-        None if seen.paused is None else to_micros(seen.paused),
-    )
-
-
 def _disable(
     raw: sqlite3.Connection,
     held: Sequence[AttemptRecord],
-    health: dict[EndpointId, _Seen],
+    health: dict[EndpointId, Seen],
     *,
     now: datetime,
     failing_before: datetime,

@@ -13,15 +13,7 @@ import sqlalchemy as sa
 from typing_extensions import override
 
 from stafett import errors
-from stafett.drivers.cold.applications import ApplicationVerbs
-from stafett.drivers.cold.bins import BinVerbs
-from stafett.drivers.cold.deliveries import DeliveryVerbs
-from stafett.drivers.cold.endpoints import EndpointVerbs
-from stafett.drivers.cold.event_types import EventTypeVerbs
-from stafett.drivers.cold.messages import MessageVerbs
-from stafett.drivers.cold.tokens import TokenVerbs
-from stafett.drivers.cold.upkeep import UpkeepVerbs
-from stafett.drivers.cold.users import UserVerbs
+from stafett.drivers.cold.verbs import ColdVerbs
 from stafett.drivers.migrations.upgrade import upgrade
 from stafett.drivers.sqlite import adding, claiming, recording
 from stafett.drivers.sqlite.connections import Session
@@ -29,22 +21,12 @@ from stafett.drivers.sqlite.lock import FileLock
 from stafett.drivers.sqlite.threads import Readers, Writer
 from stafett.ids import ClaimId, DeliveryId, EndpointId
 from stafett.model import DueDelivery
-from stafett.store import AddResult, AttemptRecord, Claim, NewMessage, Recorded, Space
+from stafett.store import AddResult, AttemptRecord, Claim, Heard, NewMessage, Recorded, Space
 
 T = TypeVar("T")
 
 
-class SqliteStore(
-    ApplicationVerbs,
-    EndpointVerbs,
-    EventTypeVerbs,
-    MessageVerbs,
-    DeliveryVerbs,
-    TokenVerbs,
-    UserVerbs,
-    BinVerbs,
-    UpkeepVerbs,
-):
+class SqliteStore(ColdVerbs):
     """See `stafett.store.Store`. The file is made where there is none."""
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +49,9 @@ class SqliteStore(
             await self.close()
             raise
         self._readers = Readers(self._path)
+
+    def listen(self, heard: Callable[[Heard], None]) -> None:
+        """No other process has this file, so there is nothing to hear."""
 
     async def close(self) -> None:
         if self._readers is not None:
