@@ -21,6 +21,7 @@ from stafett.engine.intake import Intake
 from stafett.ids import Ids
 from stafett.model import (
     Application,
+    ApplicationChanges,
     Attempt,
     AttemptFilter,
     Delivery,
@@ -65,7 +66,13 @@ class Engine:
             ids=ids,
             places=self.places,
         )
-        self.intake = Intake(store=self.store, clock=self.clock, ids=ids, dispatch=self.dispatch)
+        self.intake = Intake(
+            store=self.store,
+            clock=self.clock,
+            ids=ids,
+            plan=self.dispatch.plan,
+            dispatch=self.dispatch,
+        )
 
     # --- making ---------------------------------------------------------------------------
 
@@ -80,6 +87,11 @@ class Engine:
             endpoint.id, {"disabled": True, "disabled_at": self.now}, now=self.now
         )
         self.directory.forget_endpoints(self.app.id)
+
+    async def limit_application(self, rate_limit: int | None) -> None:
+        changes: ApplicationChanges = {"rate_limit": rate_limit}
+        await self.store.update_application(self.app.id, changes, now=self.now)
+        self.directory.forget_application(self.app.id)
 
     def message(self, **given: Any) -> Message:
         return making.a_message(self.app.id, at=self.now, **given)

@@ -6,9 +6,12 @@ import asyncio
 import itertools
 from datetime import timedelta
 
+import pytest
+
 import making
 from engine.conftest import WAITS, Engine
 from making import NOW
+from stafett.engine.dispatch import Places
 from stafett.model import FailureCause
 
 A_SCAN = timedelta(milliseconds=25)
@@ -137,21 +140,23 @@ async def test_a_webhook_that_is_switched_on_again_gets_its_events_at_once(
 
 async def test_work_queued_when_a_receiver_asks_for_quiet_is_given_back(engine: Engine) -> None:
     endpoint = await engine.endpoint("/a")
-    engine.sender.hanging.add("/a")
     engine.dispatch.start()
-    messages = [await engine.accept(endpoint) for _ in range(6)]
+    await engine.accept(endpoint)
     await engine.settle()
-    assert engine.sender.count("/a") == 4
+    engine.sender.hanging.add("/a")
+    messages = [await engine.accept(endpoint) for _ in range(8)]
+    await engine.settle()
+    assert engine.sender.count("/a") == 1 + 5
     engine.sender.hanging.clear()
 
     quiet = making.an_outcome(429, response_headers=(("Retry-After", "60"),))
     engine.sender.let_go("/a", quiet)
     await engine.settle()
 
-    assert engine.sender.count("/a") == 4
+    assert engine.sender.count("/a") == 1 + 5
     due = (await engine.delivery(messages[-1], endpoint)).due_at
     assert due == NOW + timedelta(seconds=60)
-    for _ in range(3):
+    for _ in range(4):
         engine.sender.let_go("/a")
 
 
@@ -170,6 +175,59 @@ async def test_a_rate_limit_spreads_what_is_sent_and_loses_nothing(engine: Engin
     assert engine.sender.count("/a") == 20
 
 
+async def test_what_its_rate_limit_gives_back_raises_no_doubt_about_a_webhook(
+    engine: Engine,
+) -> None:
+    endpoint = await engine.endpoint("/a", rate_limit=1)
+    await engine.accept(endpoint)
+    await engine.settle()
+    for _ in range(3):
+        await engine.accept(endpoint)
+        await engine.settle()
+    assert engine.sender.count("/a") == 1
+    assert not engine.dispatch._shares[endpoint.id].doubtful
+
+
+async def test_an_applications_rate_limit_holds_for_all_its_webhooks_together(
+    engine: Engine,
+) -> None:
+    paths = ("/a", "/b", "/c")
+    endpoints = [await engine.endpoint(path) for path in paths]
+    await engine.limit_application(6)
+    engine.dispatch.start()
+    for _ in range(8):
+        await engine.accept(*endpoints)
+    seen: list[int] = []
+    for _ in range(6):
+        seen.append(sum(map(engine.sender.count, paths)))
+        await engine.pass_time(timedelta(seconds=1))
+
+    each_second = [after - before for before, after in itertools.pairwise(seen)]
+    assert max(each_second) <= 7
+    assert [engine.sender.count(path) for path in paths] == [8, 8, 8]
+
+
+async def test_a_rate_limit_that_is_lifted_holds_nothing_back_and_a_test_never_waits(
+    engine: Engine,
+) -> None:
+    endpoint = await engine.endpoint("/a")
+    await engine.limit_application(1)
+    await engine.accept(endpoint)
+    await engine.accept(endpoint)
+    await engine.settle()
+    assert engine.sender.count("/a") == 1
+    await engine.intake.accept_test(engine.message(test=True), endpoint)
+    await engine.settle()
+    assert engine.sender.count("/a") == 2
+
+    await engine.limit_application(None)
+    for _ in range(4):
+        await engine.accept(endpoint)
+    await engine.settle()
+
+    assert engine.sender.count("/a") == 6
+
+
 async def test_a_lease_too_short_for_an_attempt_is_given_back_and_sent_under_a_new_one(
     engine: Engine,
 ) -> None:
@@ -178,7 +236,7 @@ async def test_a_lease_too_short_for_an_attempt_is_given_back_and_sent_under_a_n
     messages = [await engine.accept(endpoint) for _ in range(5)]
     await engine.settle()
     assert engine.sender.count("/a") == 4
-    engine.clock.move_to(NOW + timedelta(seconds=41))
+    engine.clock.move_to(NOW + timedelta(seconds=61))
     engine.sender.let_go("/a")
     await engine.settle()
 
@@ -244,7 +302,7 @@ async def test_an_endpoint_that_answers_gone_is_switched_off_and_gets_nothing_mo
     assert await engine.state(gone, endpoint) == "failed"
     for each in (*later, raced):
         assert await engine.state(each, endpoint) == "canceled"
-    assert engine.dispatch.counts["disabled"] == 1
+    assert engine.dispatch.measures.disabled == 1
 
 
 async def test_a_test_goes_first_and_to_an_endpoint_that_is_off(engine: Engine) -> None:
@@ -316,9 +374,37 @@ async def test_one_endpoint_that_hangs_takes_no_more_than_its_share(engine: Engi
     timeout = making.an_outcome(None, cause=FailureCause.TIMEOUT)
     for _ in range(4):
         engine.sender.let_go("/hangs", timeout)
-        await engine.settle()
+        await engine.pass_time(A_SCAN)
     assert engine.sender.count("/hangs") == 5
     engine.sender.let_go("/hangs", timeout)
+
+
+@pytest.mark.parametrize("places", [Places(first=24, again=8, held=96)])
+@pytest.mark.parametrize("born_claimed", [True, False], ids=["accepted", "found"])
+async def test_many_that_hang_from_the_start_hold_up_none_of_the_others(
+    engine: Engine, *, born_claimed: bool
+) -> None:
+    hanging = [await engine.endpoint(f"/hangs/{number}") for number in range(8)]
+    healthy = [await engine.endpoint(f"/well/{number}") for number in range(32)]
+    engine.sender.hanging = {f"/hangs/{number}" for number in range(8)}
+    send = engine.accept if born_claimed else engine.store_unclaimed
+    if not born_claimed:
+        await send(*hanging, *healthy)
+    engine.dispatch.start()
+    await engine.settle()
+
+    for _ in range(10):
+        await send(*hanging, *healthy)
+        await engine.pass_time(timedelta(milliseconds=100))
+    await engine.pass_time(timedelta(seconds=2))
+
+    sent = 10 if born_claimed else 11
+    assert [engine.sender.count(f"/well/{number}") for number in range(32)] == [sent] * 32
+    assert 8 <= engine.dispatch.under_way <= 12
+    for path in engine.sender.hanging:
+        for _ in range(engine.sender.count(path)):
+            engine.sender.let_go(path)
+    engine.sender.hanging.clear()
 
 
 async def test_retries_do_not_take_the_places_of_first_attempts(engine: Engine) -> None:

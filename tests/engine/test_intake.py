@@ -81,7 +81,7 @@ async def test_a_closed_door_is_told_before_any_work_and_counted(engine: Engine)
     with pytest.raises(errors.StoreFull):
         await engine.intake.accept_all([(engine.message(), ())])
     assert engine.watched.calls == before
-    assert engine.intake.counts["refused"] == 2
+    assert engine.intake.measures.messages["refused"] == 2
 
 
 async def test_too_many_bytes_that_wait_are_refused_and_room_comes_back(engine: Engine) -> None:
@@ -109,12 +109,18 @@ async def test_a_batch_is_one_commit_and_answers_each(engine: Engine) -> None:
 
 async def test_a_process_that_does_not_send_leaves_the_work_to_others(engine: Engine) -> None:
     endpoint = await engine.endpoint("/a")
-    intake = Intake(store=engine.store, clock=engine.clock, ids=Ids(), dispatch=None)
+    plan = engine.dispatch.plan
+    intake = Intake(store=engine.store, clock=engine.clock, ids=Ids(), plan=plan, dispatch=None)
     message = engine.message()
     await intake.accept(message, wanting=[endpoint])
     assert await engine.state(message, endpoint) == "pending"
-    with pytest.raises(errors.Unavailable, match="does not send"):
-        await intake.accept_test(engine.message(test=True), endpoint)
+    tested = engine.message(test=True)
+    verdict = await intake.accept_test(tested, endpoint)
+    await engine.pass_time(timedelta(seconds=1))
+    assert not verdict.done()
+    engine.dispatch.start()
+    await engine.pass_time(timedelta(seconds=1))
+    assert (await verdict).message_id == tested.id
 
 
 async def test_a_test_that_the_store_does_not_take_leaves_no_trace(engine: Engine) -> None:
@@ -174,4 +180,4 @@ class TestWithLittleRoom:
         await engine.settle()
 
         assert verdict.result().outcome == making.an_outcome(200)
-        assert engine.intake.verdict_within > timedelta(seconds=15)
+        assert engine.intake.verdict_within(endpoint) > timedelta(seconds=15)

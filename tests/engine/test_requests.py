@@ -34,6 +34,7 @@ def request(endpoint: Endpoint, *, payload: bytes = making.PAYLOAD, test: bool =
         app_id=endpoint.app_id,
         endpoint_id=endpoint.id,
         event_type="order.paid",
+        accepted_at=NOW,
         claim_id=ClaimId("clm_"),
         lease_until=NOW,
         attempt_count=0,

@@ -19,10 +19,12 @@ _MAX_KEPT = 20_000
 class _Room:
     """One application's endpoints and which of them want what."""
 
-    __slots__ = ("endpoints", "wanting")
+    __slots__ = ("endpoints", "rate_limit", "wanting")
 
-    def __init__(self, endpoints: Mapping[EndpointId, Endpoint]) -> None:
+    def __init__(self, endpoints: Mapping[EndpointId, Endpoint], *, rate_limit: int | None) -> None:
         self.endpoints = endpoints
+        self.rate_limit = rate_limit
+        """Requests a second to all of them together."""
         self.wanting: dict[tuple[str, tuple[str, ...]], list[Endpoint]] = {}
 
 
@@ -59,6 +61,13 @@ class Directory:
     async def endpoint(self, app_id: AppId, endpoint_id: EndpointId) -> Endpoint | None:
         """One endpoint; None when it is gone."""
         return (await self._room(app_id)).endpoints.get(endpoint_id)
+
+    async def target(
+        self, app_id: AppId, endpoint_id: EndpointId
+    ) -> tuple[Endpoint | None, int | None]:
+        """As `endpoint`, and its application's rate limit."""
+        room = await self._room(app_id)
+        return room.endpoints.get(endpoint_id), room.rate_limit
 
     async def wanting(
         self, app_id: AppId, *, event_type: str, channels: tuple[str, ...]
@@ -109,7 +118,9 @@ class Directory:
             return room
         generation = self._generation
         endpoints = await self._store.all_endpoints(app_id)
-        room = _Room({each.id: each for each in endpoints})
+        application = await self._store.get_application(app_id)
+        limit = None if application is None else application.rate_limit
+        room = _Room({each.id: each for each in endpoints}, rate_limit=limit)
         if generation == self._generation:
             if len(self._rooms) >= _MAX_KEPT:
                 self._rooms.clear()

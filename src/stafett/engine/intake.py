@@ -7,16 +7,29 @@ handed to its own senders from memory the moment they are durable.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from stafett import errors
+from stafett.engine.attempts import Plan
 from stafett.engine.batch import Batcher
 from stafett.engine.clock import Clock
 from stafett.engine.dispatch import Dispatch
-from stafett.ids import Ids
-from stafett.model import Attempt, DueDelivery, Endpoint, Message, Trigger
+from stafett.engine.measures import Measures, timed
+from stafett.engine.spans import Tracer
+from stafett.ids import DeliveryId, Ids
+from stafett.model import (
+    Attempt,
+    AttemptFilter,
+    DeliveryState,
+    DueDelivery,
+    Endpoint,
+    Message,
+    PageQuery,
+    Trigger,
+)
 from stafett.store import AddResult, AddStatus, Claim, Idempotency, NewDelivery, NewMessage, Store
 
 MAX_BYTES_WAITING = 64 * 1024 * 1024
@@ -24,21 +37,36 @@ MAX_BYTES_WAITING = 64 * 1024 * 1024
 
 
 _RECORDED_WITHIN = timedelta(seconds=2)
+_FOUND_WITHIN = timedelta(seconds=3)
+_LOOK_EVERY = timedelta(milliseconds=100)
 
 
 class Intake:
     """Accepts messages."""
 
-    def __init__(self, *, store: Store, clock: Clock, ids: Ids, dispatch: Dispatch | None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        plan: Plan,
+        dispatch: Dispatch | None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """Without `dispatch`, other processes send what is accepted here."""
+        self._plan = plan
         self._store = store
         self._clock = clock
         self.ids = ids
         """Shared with whoever makes the messages: ids of one moment are made together."""
+        self.tracer = tracer
+        """Who hears from them of every accept, if anybody."""
         self._dispatch = dispatch
         self._batcher: Batcher[NewMessage, AddResult] = Batcher(self._flush)
         self._bytes_waiting = 0
-        self.counts: Counter[str] = Counter()
-        """What happened since the start, for metrics."""
+        self.measures = Measures() if dispatch is None else dispatch.measures
+        """Of this process: dispatch, where it is, measures into the same."""
         self.closed: errors.Unavailable | None = None
         """Why nothing is accepted at present; upkeep sets and clears it."""
 
@@ -77,13 +105,16 @@ class Intake:
     async def accept_test(self, message: Message, endpoint: Endpoint) -> asyncio.Future[Attempt]:
         """Store a test message for one endpoint; what it returns is its attempt, later.
 
-        A test needs no room: it is always sent at once. Errors: Unavailable.
+        A test needs no room: it is always sent at once; by another process, where this one does not
+        send. Errors: Unavailable.
         """
-        dispatch = self._dispatch
-        if dispatch is None or dispatch.stopping:
-            text = "this process does not send; ask one that does"
-            raise errors.Unavailable(text)
         self._refuse_if_full(0)
+        dispatch = self._dispatch
+        if dispatch is None:
+            return await self._test_elsewhere(message, endpoint)
+        if dispatch.stopping:
+            text = "this process is about to end; ask another"
+            raise errors.Unavailable(text)
         now = message.created_at
         delivery = NewDelivery(
             id=self.ids.delivery(now),
@@ -107,11 +138,46 @@ class Intake:
             raise
         return verdict
 
-    @property
-    def verdict_within(self) -> timedelta:
+    async def try_out(self, message: Message, endpoint: Endpoint) -> Attempt:
+        """The attempt of a test message for an endpoint that is not stored; nothing of it is kept.
+
+        Errors: Unavailable (this process does not send).
+        """
+        dispatch = self._dispatch
+        if dispatch is None or dispatch.stopping:
+            text = "this process does not send; ask one that does"
+            raise errors.Unavailable(text)
+        now = message.created_at
+        delivery = NewDelivery(id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=now)
+        claim = Claim(id=self.ids.claim(now), lease_until=now)
+        return await dispatch.send_once(_to_due(message, delivery, claim), endpoint)
+
+    def verdict_within(self, endpoint: Endpoint) -> timedelta:
         """How long the attempt of a test may take, being recorded included."""
-        assert self._dispatch is not None  # noqa: S101 - only asked after `accept_test`
-        return self._dispatch.timeout + _RECORDED_WITHIN
+        within = self._plan.timeout_of(endpoint) + _RECORDED_WITHIN
+        return within if self._dispatch is not None else within + _FOUND_WITHIN
+
+    async def resend(
+        self, delivery: NewDelivery, *, message: Message, endpoint: Endpoint
+    ) -> DeliveryId | None:
+        """See `Store.resend`. To an endpoint that rests one is sent at a time, as a probe."""
+        now = delivery.due_at
+        claim = None
+        if self._dispatch is not None:
+            claim = self._dispatch.reserve_by_hand(endpoint, now=now)
+        if self._dispatch is None or claim is None:
+            made = await self._store.resend(delivery, message=message, now=now)
+            self.hint(endpoint, due_at=now)
+            return made
+        due = None
+        try:
+            due, made = await self._resend_claimed(delivery, message, claim)
+        finally:
+            if due is None:
+                self._dispatch.unreserve_by_hand(endpoint.id)
+        if due is not None:
+            self._dispatch.offer(due, by_hand=True)
+        return made
 
     def hint(self, endpoint: Endpoint, *, due_at: datetime) -> None:
         """Something of `endpoint` became due in the store."""
@@ -122,26 +188,68 @@ class Intake:
         """Return when everything accepted so far is on disk."""
         await self._batcher.drain()
 
+    async def _resend_claimed(
+        self, delivery: NewDelivery, message: Message, claim: Claim
+    ) -> tuple[DueDelivery | None, DeliveryId | None]:
+        """What to send, if there is something to send, and what `Store.resend` answers."""
+        whole = await self._store.get_message(message.app_id, message.id, with_payload=True)
+        claimed = msgspec.structs.replace(delivery, claim=claim)
+        made = await self._store.resend(claimed, message=message, now=delivery.due_at)
+        # Where the payload has just gone, its lease ends, and the scan finds that out.
+        if made is None or whole is None or whole.payload is None:
+            return None, made
+        due = _to_due(whole, claimed, claim)
+        return msgspec.structs.replace(due, id=made, trigger=Trigger.MANUAL), made
+
+    async def _test_elsewhere(
+        self, message: Message, endpoint: Endpoint
+    ) -> asyncio.Future[Attempt]:
+        now = message.created_at
+        delivery = NewDelivery(
+            id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=now, claim=None
+        )
+        self._bytes_waiting += len(message.payload or b"")
+        await self._batcher.submit(NewMessage(message=message, deliveries=(delivery,)))
+        return asyncio.get_running_loop().create_task(self._attempt_elsewhere(message, endpoint))
+
+    async def _attempt_elsewhere(self, message: Message, endpoint: Endpoint) -> Attempt:
+        """What another process recorded, once it has. Errors: Conflict, it will not be sent."""
+        where = AttemptFilter(message_id=message.id)
+        give_up_at = message.created_at + self.verdict_within(endpoint)
+        while self._clock.now() < give_up_at:
+            found = await self._store.list_attempts(message.app_id, where, PageQuery(limit=1))
+            if found.items:
+                return found.items[0][0]
+            delivery = await self._store.get_delivery(message.id, endpoint.id)
+            if delivery is not None and delivery.state is DeliveryState.CANCELED:
+                text = "this webhook is switched off, and this process does not send by itself"
+                raise errors.Conflict(text)
+            await self._clock.wait(asyncio.Event(), until=self._clock.now() + _LOOK_EVERY)
+        text = "no process that sends has taken it up: does `stafett dispatch` run?"
+        raise errors.Unavailable(text)
+
     def _refuse_if_full(self, size: int) -> None:
         if self.closed is not None:
-            self.counts["refused"] += 1
+            self.measures.messages["refused"] += 1
             raise self.closed
         if self._bytes_waiting + size > MAX_BYTES_WAITING:
-            self.counts["refused"] += 1
+            self.measures.messages["refused"] += 1
             message = "too many bytes wait to be written; try again shortly"
             raise errors.Unavailable(message)
 
     async def _flush(self, batch: Sequence[NewMessage]) -> Sequence[AddResult]:
         try:
-            results = await self._store.add_messages(batch, now=self._clock.now())
+            with timed(self.measures.accept_seconds):
+                results = await self._store.add_messages(batch, now=self._clock.now())
         except BaseException:
             for item in batch:
                 self._withdraw(item)
             raise
         finally:
             self._bytes_waiting -= _size(batch)
+        self.measures.accept_items.observe(len(batch))
         for item, result in zip(batch, results, strict=True):
-            self.counts[result.status.value] += 1
+            self.measures.messages[result.status.value] += 1
             if result.status is AddStatus.ADDED:
                 self._hand_over(item)
             else:
@@ -194,6 +302,7 @@ def _to_due(message: Message, delivery: NewDelivery, claim: Claim) -> DueDeliver
         app_id=message.app_id,
         endpoint_id=delivery.endpoint_id,
         event_type=message.event_type,
+        accepted_at=message.created_at,
         claim_id=claim.id,
         lease_until=claim.lease_until,
         attempt_count=0,
@@ -201,4 +310,5 @@ def _to_due(message: Message, delivery: NewDelivery, claim: Claim) -> DueDeliver
         trigger=Trigger.SCHEDULED,
         test=message.test,
         payload=message.payload or b"",
+        trace=message.trace,
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import stafett
-from stafett import egress, signing
+from stafett import bodies, egress, signing
 from stafett.engine.sending import Request
 from stafett.ids import AttemptId
-from stafett.model import DueDelivery, Endpoint, HeaderFamily, Headers
+from stafett.model import DueDelivery, Endpoint, HeaderFamily, Headers, PayloadStyle
 
 _PREFIXES = {
     HeaderFamily.WEBHOOK: ("webhook",),
@@ -33,7 +33,7 @@ class _Signer:
 class Template:
     """Everything about an endpoint's requests that does not change from one to the next."""
 
-    __slots__ = ("_headers", "_names", "_signers", "endpoint", "target")
+    __slots__ = ("_has_trace", "_headers", "_names", "_signers", "_style", "endpoint", "target")
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Errors: Invalid where the stored URL or secret is not usable (any more)."""
@@ -43,20 +43,34 @@ class Template:
             (f"{prefix}-id", f"{prefix}-timestamp", f"{prefix}-signature")
             for prefix in _PREFIXES[endpoint.header_family]
         ]
+        self._style = endpoint.payload_style
         own = {name.lower() for name in endpoint.headers}
         defaults = [(name, value) for name, value in _DEFAULTS.items() if name not in own]
-        self._headers: Headers = (*defaults, *endpoint.headers.items())
+        self._has_trace = "traceparent" in own
+        self._headers: Headers = (*defaults, *endpoint.headers.items(), *_named(self._style))
         self._signers = [
             _Signer(signing.signer(each.secret.reveal()), each.expires_at)
             for each in endpoint.secrets
         ]
 
     def request(
-        self, due: DueDelivery, *, attempt_id: AttemptId, now: datetime, timeout: timedelta
+        self,
+        due: DueDelivery,
+        *,
+        attempt_id: AttemptId,
+        now: datetime,
+        timeout: timedelta,
+        trace: str | None = None,
     ) -> Request:
-        """The request of one attempt, signed at `now` over the bytes as accepted."""
+        """The request of one attempt, signed at `now` over the bytes that are sent.
+
+        `trace` is the `traceparent` to send, where the endpoint has none of its own.
+        """
+        body = due.payload
+        if self._style is not PayloadStyle.ACCEPTED:
+            body = bodies.body(self._style, body, _source(due))
         stamp = str(int(now.timestamp()))
-        content = b"%b.%b.%b" % (due.message_id.encode(), stamp.encode(), due.payload)
+        content = b"%b.%b.%b" % (due.message_id.encode(), stamp.encode(), body)
         signature = " ".join(
             each.sign(content)
             for each in self._signers
@@ -73,6 +87,20 @@ class Template:
         headers.append(("stafett-attempt", attempt_id))
         if due.test:
             headers.append(("stafett-test", "true"))
-        return Request(
-            target=self.target, headers=tuple(headers), body=due.payload, timeout=timeout
-        )
+        if trace is not None and not self._has_trace:
+            headers.append(("traceparent", trace))
+        return Request(target=self.target, headers=tuple(headers), body=body, timeout=timeout)
+
+
+def _named(style: PayloadStyle) -> Headers:
+    """What tells the receiver the style; recorded with the attempt, it says which was in force."""
+    return () if style is PayloadStyle.ACCEPTED else ((bodies.STYLE_HEADER, style.value),)
+
+
+def _source(due: DueDelivery) -> bodies.Source:
+    return bodies.Source(
+        event_type=due.event_type,
+        message_id=due.message_id,
+        endpoint_id=due.endpoint_id,
+        accepted_at=due.accepted_at,
+    )

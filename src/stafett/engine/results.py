@@ -16,6 +16,7 @@ from itertools import groupby
 from stafett import errors
 from stafett.engine.batch import Batcher
 from stafett.engine.clock import Clock
+from stafett.engine.measures import Measures, timed
 from stafett.model import DueDelivery
 from stafett.store import AttemptRecord, Recorded, Store
 
@@ -41,12 +42,14 @@ class Results:
         store: Store,
         clock: Clock,
         disable_after: timedelta,
+        measures: Measures,
         on_recorded: Callable[[Sequence[AttemptRecord], Recorded], None],
         on_returned: Callable[[DueDelivery, datetime], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._disable_after = disable_after
+        self._measures = measures
         self._on_recorded = on_recorded
         self._on_returned = on_returned
         self._records: Batcher[AttemptRecord, None] = Batcher(self._record, max_waiting=_UNBOUNDED)
@@ -69,9 +72,10 @@ class Results:
         while True:
             now = self._clock.now()
             try:
-                recorded = await self._store.record_attempts(
-                    batch, now=now, failing_before=now - self._disable_after
-                )
+                with timed(self._measures.record_seconds):
+                    recorded = await self._store.record_attempts(
+                        batch, now=now, failing_before=now - self._disable_after
+                    )
             except errors.Unavailable as error:
                 await self._wait_for_store(error, len(batch))
                 continue
@@ -79,6 +83,7 @@ class Results:
                 # The server is about to stop; after the next start these are due again.
                 _log.critical("event=record.lost count=%d detail=%s", len(batch), error.detail)
                 return [None] * len(batch)
+            self._measures.record_items.observe(len(batch))
             self._on_recorded(batch, recorded)
             return [None] * len(batch)
 
