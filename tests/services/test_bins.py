@@ -16,8 +16,9 @@ from services.set_clock import SetClock
 from stafett import errors
 from stafett.drivers.sqlite.store import SqliteStore
 from stafett.ids import BinId, CaptureId, Ids
-from stafett.model import Bin, Capture, PageQuery, ScriptedReply
+from stafett.model import Bin, Capture, PageQuery, ReplyMode, ScriptedReply
 from stafett.services import bins as module
+from stafett.services import replies
 from stafett.services.bins import Bins, Caught, Tail
 
 
@@ -80,7 +81,7 @@ async def test_a_request_is_kept_byte_for_byte(bins: Bins, box: Bin, clock: SetC
         body=bytes(range(256)),
         peer="[::1]:5",
     )
-    assert await bins.catch(box.catch_token, request) == ScriptedReply()
+    assert (await bins.catch(box.catch_token, request)).reply == ScriptedReply()
     (capture,) = await stored(bins, box)
     for field in ("method", "target", "http_version", "headers", "body", "peer"):
         assert getattr(capture, field) == getattr(request, field)
@@ -278,7 +279,7 @@ async def test_a_scripted_reply_holds_from_the_next_request_on(bins: Bins, box: 
         delay=timedelta(seconds=1),
     )
     assert (await bins.set_reply(box.id, reply)).reply == reply
-    assert await bins.catch(box.catch_token, caught()) == reply
+    assert (await bins.catch(box.catch_token, caught())).reply == reply
     assert [each.status_code for each in await stored(bins, box)] == [200, 503]
 
 
@@ -319,6 +320,178 @@ async def test_a_reply_that_no_bin_may_give_is_refused(
 async def test_a_reply_is_for_a_bin_that_is_there(bins: Bins) -> None:
     with pytest.raises(errors.NotFound):
         await bins.set_reply(BinId("bin_x"), ScriptedReply())
+
+
+async def test_a_bin_may_have_its_reply_from_the_start(bins: Bins) -> None:
+    made, _ = await bins.create("box", reply=ScriptedReply(status_code=410))
+    assert (await bins.get(made.id)).reply.status_code == 410
+    with pytest.raises(errors.Invalid):
+        await bins.create("box", reply=ScriptedReply(status_code=99))
+
+
+def named(webhook_id: str) -> Caught:
+    return caught(headers=((b"webhook-id", webhook_id.encode()),))
+
+
+async def statuses(bins: Bins, box: Bin, *requests: Caught) -> list[int]:
+    answers = [await bins.catch(box.catch_token, each) for each in requests]
+    return [each.reply.status_code for each in answers]
+
+
+async def test_a_reply_for_so_many_times_is_counted_by_message(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "before it was set")
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=2))
+    a, b, none = named("a"), named("b"), caught()
+    given = [503, 503, 503, 200, 503, 503, 200, 503, 200]
+    assert await statuses(bins, box, a, a, b, a, none, none, none, b, b) == given
+    assert [each.status_code for each in await stored(bins, box)] == [200, *given]
+    await bins.set_reply(box.id, ScriptedReply(status_code=500, times=1))
+    assert await statuses(bins, box, a, a) == [500, 200]
+
+
+async def test_at_the_same_time_no_more_than_so_many_get_it(bins: Bins, box: Bin) -> None:
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=3))
+    answers = await asyncio.gather(*(bins.catch(box.catch_token, named("a")) for _ in range(9)))
+    found = sorted(each.reply.status_code for each in answers)
+    assert found == [200] * 6 + [503] * 3
+
+
+async def test_what_was_answered_before_a_start_or_elsewhere_counts(
+    bins: Bins, box: Bin, store: SqliteStore, clock: SetClock
+) -> None:
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=2))
+    assert await statuses(bins, box, named("a")) == [503]
+    later = Bins(store=store, ids=Ids(), clock=clock, entropy=os.urandom)
+    assert await statuses(later, box, named("a"), named("a"), named("b")) == [503, 200, 503]
+    assert await statuses(bins, box, named("a"), named("b"), named("b")) == [200, 503, 200]
+    await later.stop()
+
+
+async def test_counts_that_do_not_fit_the_memory_are_made_anew(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_COUNTED", 2)
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=2))
+    for each in "abcd":
+        assert await statuses(bins, box, named(each), named(each)) == [503, 503]
+    for each in "abcd":
+        assert await statuses(bins, box, named(each)) == [200]
+
+
+SLOW = ScriptedReply(delay=timedelta(milliseconds=1))
+HANG = ScriptedReply(mode=ReplyMode.HANG)
+DRIP = ScriptedReply(mode=ReplyMode.DRIP, body=b"x")
+
+
+@pytest.mark.parametrize("reply", [SLOW, HANG, DRIP])
+async def test_beyond_so_many_who_wait_the_answer_is_a_503(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, reply: ScriptedReply
+) -> None:
+    monkeypatch.setattr(module, "MAX_HELD", 2)
+    await bins.set_reply(box.id, reply)
+    held = [await bins.catch(box.catch_token, caught()) for _ in range(2)]
+    assert [each.reply for each in held] == [reply, reply]
+    refused = await bins.catch(box.catch_token, caught())
+    assert refused.reply == replies.TOO_MANY
+    with refused:
+        pass  # it had no place, so it gives none back
+    assert (await bins.catch(box.catch_token, caught())).reply == replies.TOO_MANY
+    with held[0]:
+        pass
+    assert (await bins.catch(box.catch_token, caught())).reply == reply
+    own = 0 if reply is HANG else 200
+    answered = [each.status_code for each in await stored(bins, box)]
+    assert answered == [own, own, 503, 503, own]
+
+
+async def test_all_bins_together_hold_only_so_many(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 2)
+    boxes = [box, (await bins.create("second"))[0], (await bins.create("third"))[0]]
+    for each in boxes:
+        await bins.set_reply(each.id, HANG)
+    first, _ = [await bins.catch(each.catch_token, caught()) for each in boxes[:2]]
+    assert (await bins.catch(boxes[2].catch_token, caught())).reply == replies.TOO_MANY
+    with first:
+        pass
+    assert (await bins.catch(boxes[2].catch_token, caught())).reply == HANG
+
+
+async def test_a_request_that_is_not_kept_holds_no_place(
+    bins: Bins, box: Bin, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 2)
+    gone, _ = await bins.create("gone", reply=HANG)
+    await bins.set_reply(box.id, HANG)
+    await bins.catch(gone.catch_token, caught())
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_MAX_WAITING_BYTES", -1)
+        with pytest.raises(errors.Unavailable):
+            await bins.catch(box.catch_token, caught())
+    await store.delete_bin(gone.id)
+    with pytest.raises(errors.NotFound):
+        await bins.catch(gone.catch_token, caught())
+    assert (await bins.catch(box.catch_token, caught())).reply == HANG
+
+
+# --- pins -------------------------------------------------------------------------------------
+
+
+async def test_a_pinned_request_stays(bins: Bins, box: Bin) -> None:
+    await catch(bins, box, "a", "b", "c")
+    one, two, three = await stored(bins, box)
+    for each in (one, three):
+        await bins.pin(box.id, each.id)
+    assert [each.number for each in await bins.pinned(box.id)] == [3, 1]
+    assert (await bins.capture(box.id, one.id)).pinned
+    assert await bins.clear(box.id) == 1
+    await bins.unpin(box.id, three.id)
+    assert await bins.clear(box.id) == 1
+    await bins.unpin(box.id, one.id)
+    await bins.unpin(box.id, one.id)  # nothing happens
+    assert await bins.pinned(box.id) == []
+    for verb in (bins.pin, bins.unpin):
+        with pytest.raises(errors.NotFound):
+            await verb(box.id, two.id)
+
+
+async def test_only_so_many_can_be_pinned(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_PINNED", 1)
+    await catch(bins, box, "a", "b")
+    one, two = await stored(bins, box)
+    await bins.pin(box.id, one.id)
+    await bins.pin(box.id, one.id)
+    with pytest.raises(errors.LimitReached, match="unpin one"):
+        await bins.pin(box.id, two.id)
+
+
+# --- what a sender calls its message ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "webhook_id"),
+    [
+        ([("webhook-id", "any id")], "any id"),
+        ([("Svix-Id", "msg_1")], "msg_1"),
+        ([("webhook-id", "")], None),
+        ([("webhook-id", "x" * 256)], "x" * 256),
+        ([("webhook-id", "x" * 257)], None),
+        ([("x-id", "a")], None),
+    ],
+)
+async def test_a_webhook_id_of_any_sender_is_kept(
+    bins: Bins, box: Bin, headers: list[tuple[str, str]], webhook_id: str | None
+) -> None:
+    pairs = tuple((name.encode(), value.encode()) for name, value in headers)
+    await bins.catch(box.catch_token, caught(headers=pairs))
+    (capture,) = await stored(bins, box)
+    assert (capture.webhook_id, capture.message_id) == (webhook_id, None)
+    if webhook_id is not None:
+        (arrival,) = await bins.arrivals(box.id, webhook_id, limit=9)
+        assert arrival.id == capture.id
 
 
 # --- tails ------------------------------------------------------------------------------------

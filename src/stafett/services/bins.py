@@ -7,21 +7,23 @@ is answered; who tails a bin sees every capture that is still kept exactly once,
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import hmac
+import itertools
 import re
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final, Protocol
 
 from stafett import errors, ids, model
 from stafett.engine.batch import Batcher
 from stafett.ids import AttemptId, BinId, CaptureId, Ids, MessageId
-from stafett.model import Bin, Capture, Headers, Page, PageQuery, ScriptedReply
-from stafett.services import fields
+from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, ScriptedReply
+from stafett.services import fields, replies
 from stafett.store import Store
 
 MAX_BINS: Final = 1_000
@@ -29,10 +31,11 @@ MAX_BODY_BYTES: Final = 1 << 20
 """Of a caught body; the web room refuses or cuts longer ones while they arrive."""
 KEEP_CAPTURES: Final = 500
 KEEP_BYTES: Final = 100 << 20
-MAX_REPLY_BODY_BYTES: Final = 1 << 20
-MAX_REPLY_HEADERS: Final = 50
-MAX_REPLY_HEADER_BYTES: Final = 4_096
-MAX_DELAY: Final = timedelta(seconds=30)
+MAX_PINNED: Final = 50
+"""Captures of one bin that are kept beside the ring."""
+MAX_HELD: Final = 100
+"""Connections that wait for one bin's answer at one time, be it delayed, dripped or never sent."""
+MAX_HELD_IN_ALL: Final = 400
 
 # What may wait for the disk at one time; beyond it catching answers Unavailable.
 _MAX_WAITING_BYTES: Final = 64 << 20
@@ -43,36 +46,15 @@ _AT_ONCE: Final = 16
 """Captures with their bodies that are read from the store together."""
 _MAX_TAILS: Final = 100
 _MAX_KNOWN: Final = 1_000
+_MAX_COUNTED: Final = 10_000
+"""Webhook-ids in memory whose answers are counted; beyond it they are counted in the store anew."""
+_MAX_WEBHOOK_ID: Final = 256
 _TOKEN_BYTES: Final = 16
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# Framing is the server's; the others would let a stranger's bin act on the origin it shares with
-# the admin pages: cookies, storage, service workers, forced TLS, credentials over CORS.
-_REFUSED_HEADERS: Final = frozenset(
-    {
-        "connection",
-        "content-length",
-        "date",
-        "keep-alive",
-        "proxy-authenticate",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "access-control-allow-credentials",
-        "clear-site-data",
-        "content-security-policy",
-        "service-worker-allowed",
-        "set-cookie",
-        "set-cookie2",
-        "strict-transport-security",
-    }
-)
-_BODYLESS: Final = frozenset({204, 205, 304})
 _ID_HEADERS: Final = (b"webhook-id", b"svix-id")
 _ATTEMPT_HEADER: Final = b"stafett-attempt"
+_NO_ANSWER: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +110,32 @@ def origin_of(
     return None, None
 
 
+def webhook_id_of(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """What the sender calls the message; None where it says nothing, or too much."""
+    found = [value.decode("latin-1") for name, value in headers if name.lower() in _ID_HEADERS]
+    return found[-1] if found and 0 < len(found[-1]) <= _MAX_WEBHOOK_ID else None
+
+
+class Answer:
+    """What to reply to one request, and its place among those who wait.
+
+    Enter it to get the reply; the place is given back at the end.
+    """
+
+    __slots__ = ("_leave", "reply")
+
+    def __init__(self, reply: ScriptedReply, leave: Callable[[], None] | None) -> None:
+        self.reply = reply
+        self._leave = leave
+
+    def __enter__(self) -> ScriptedReply:
+        return self.reply
+
+    def __exit__(self, *_: object) -> None:
+        if self._leave is not None:
+            self._leave()
+
+
 def number_of(text: str) -> int:
     """The number of a capture. Errors: BadRequest, also for one that no store can hold."""
     if not _NUMBER.fullmatch(text):
@@ -174,6 +182,11 @@ class Tail:
             self._behind = True
         else:
             self._live.append(capture)
+        self._news.set()
+
+    def look(self) -> None:
+        """Another process has stored something."""
+        self._behind = True
         self._news.set()
 
     def end(self) -> None:
@@ -239,11 +252,15 @@ class Bins:
         self._batch = batch(self._flush)
         self._waiting_bytes = 0
         self._known: dict[str, Bin] = {}
+        self._answered: dict[tuple[BinId, int, str | None], int] = {}
+        self._held: Counter[BinId] = Counter()
         self._changes = 0
         self._tails: dict[BinId, weakref.WeakSet[Tail]] = {}
 
-    async def create(self, name: str | None = None) -> tuple[Bin, str]:
-        """A bin that answers 200, and its read token, which is never seen again.
+    async def create(
+        self, name: str | None = None, *, reply: ScriptedReply = replies.AFTERWARDS
+    ) -> tuple[Bin, str]:
+        """A bin that answers so, and its read token, which is never seen again.
 
         Errors: Invalid, LimitReached (1,000 bins).
         """
@@ -251,6 +268,7 @@ class Bins:
         if name is not None:
             found.name(name, "name")
         found.close()
+        replies.check(reply)
         page = await self._store.list_bins(PageQuery(limit=MAX_BINS))
         if len(page.items) >= MAX_BINS:
             message = f"there are {MAX_BINS:,} bins already; delete one first"
@@ -262,7 +280,8 @@ class Bins:
             name=name or "Request bin",
             catch_token=self._entropy(_TOKEN_BYTES).hex(),
             read_token_hash=_hash(read_token),
-            reply=ScriptedReply(),
+            reply=reply,
+            reply_since=0,
             capture_count=0,
             created_at=now,
         )
@@ -291,29 +310,68 @@ class Bins:
 
     async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> Bin:
         """Answer so from the next request on. Errors: Invalid."""
-        _check_reply(reply)
+        replies.check(reply)
         known = await self.get(bin_id)
         await self._store.set_reply(bin_id, reply)
         self._forget(known)
         return await self.get(bin_id)
 
-    async def catch(self, catch_token: str, caught: Caught) -> ScriptedReply:
-        """Keep a request; answers what to reply once it is on disk (the delay is the caller's).
+    async def catch(self, catch_token: str, caught: Caught) -> Answer:
+        """Keep a request; what to reply once it is on disk (to take the time for it is the web's).
 
-        A body over 1 MiB is cut and marked. Errors: NotFound, Unavailable (too much waits for
-        the disk; nothing was kept).
+        A body over 1 MiB is cut and marked. Where too many wait for an answer already, it is a 503.
+        Errors: NotFound, Unavailable (too much waits for the disk; nothing was kept).
         """
         known = await self._caught_by(catch_token)
-        if self._waiting_bytes > _MAX_WAITING_BYTES:
-            message = "too much waits to be written; try again shortly"
-            raise errors.Unavailable(message)
-        capture = self._numberless(known, caught)
-        stored = self._batch.submit(capture)
-        self._waiting_bytes += len(capture.body)
-        if await stored is None:
-            self._forget(known)
-            raise _uncaught()
-        return known.reply
+        webhook_id = webhook_id_of(caught.headers)
+        answer = self._placed(known, await self._reply_to(known, webhook_id))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(answer)
+            if self._waiting_bytes > _MAX_WAITING_BYTES:
+                message = "too much waits to be written; try again shortly"
+                raise errors.Unavailable(message)
+            capture = self._numberless(known, caught, webhook_id=webhook_id, reply=answer.reply)
+            stored = self._batch.submit(capture)
+            self._waiting_bytes += len(capture.body)
+            if await stored is None:
+                self._forget(known)
+                raise _uncaught()
+            stack.pop_all()  # the place is the caller's now
+        return answer
+
+    async def _reply_to(self, known: Bin, webhook_id: str | None) -> ScriptedReply:
+        """The bin's reply, or what comes after it.
+
+        The memory knows of those that are not stored yet, the store of what was answered before a
+        start or by another process.
+        """
+        times = known.reply.times
+        if not times:
+            return known.reply
+        key = (known.id, known.reply_since, webhook_id)
+        if self._answered.get(key, 0) >= times:
+            return replies.AFTERWARDS
+        stored = await self._store.arrivals(
+            known.id, webhook_id, after=known.reply_since, limit=times
+        )
+        count = max(self._answered.get(key, 0), len(stored))
+        if len(self._answered) >= _MAX_COUNTED:
+            self._answered.clear()
+        self._answered[key] = count + 1
+        return known.reply if count < times else replies.AFTERWARDS
+
+    def _placed(self, known: Bin, reply: ScriptedReply) -> Answer:
+        if not replies.takes_time(reply):
+            return Answer(reply, None)
+        if self._held[known.id] >= MAX_HELD or self._held.total() >= MAX_HELD_IN_ALL:
+            return Answer(replies.TOO_MANY, None)
+        self._held[known.id] += 1
+        return Answer(reply, functools.partial(self._leave, known.id))
+
+    def _leave(self, bin_id: BinId) -> None:
+        self._held[bin_id] -= 1
+        if not self._held[bin_id]:
+            del self._held[bin_id]
 
     async def captures(self, bin_id: BinId, page: PageQuery) -> Page[Capture]:
         """In order of number, newest first unless `page.ascending`; `page.after` is a number.
@@ -349,13 +407,38 @@ class Bins:
             raise errors.NotFound(message)
         return found
 
+    async def arrivals(self, bin_id: BinId, webhook_id: str, *, limit: int) -> Sequence[Arrival]:
+        """The newest requests with that webhook-id, in the order in which they came."""
+        await self.get(bin_id)
+        return await self._store.arrivals(bin_id, webhook_id, limit=limit)
+
+    async def pinned(self, bin_id: BinId) -> Sequence[Arrival]:
+        """The pinned captures, newest first."""
+        return await self._store.pinned_arrivals(bin_id)
+
+    async def pin(self, bin_id: BinId, capture_id: CaptureId) -> None:
+        """Keep it until it is unpinned or deleted, whatever the ring and `clear` do.
+
+        Errors: NotFound, LimitReached (50 of one bin).
+        """
+        if await self._store.set_pinned(bin_id, capture_id, pinned=True, limit=MAX_PINNED):
+            return
+        await self.capture(bin_id, capture_id)
+        message = f"{MAX_PINNED} requests are pinned here already; unpin one first"
+        raise errors.LimitReached(message)
+
+    async def unpin(self, bin_id: BinId, capture_id: CaptureId) -> None:
+        """Let the ring have it; nothing happens to one that is not pinned. Errors: NotFound."""
+        if not await self._store.set_pinned(bin_id, capture_id, pinned=False, limit=MAX_PINNED):
+            await self.capture(bin_id, capture_id)
+
     async def delete_capture(self, bin_id: BinId, capture_id: CaptureId) -> None:
         """Errors: NotFound."""
         await self.capture(bin_id, capture_id)
         await self._store.delete_capture(bin_id, capture_id)
 
     async def clear(self, bin_id: BinId) -> int:
-        """Delete all captures; answers how many. Numbers go on counting."""
+        """Delete all captures that are not pinned; answers how many. Numbers go on counting."""
         await self.get(bin_id)
         return await self._store.clear_bin(bin_id)
 
@@ -396,11 +479,25 @@ class Bins:
             self._known[catch_token] = found
         return found
 
+    def changed(self, bin_id: BinId) -> None:
+        """Another process has changed this bin, or deleted it."""
+        for known in [each for each in self._known.values() if each.id == bin_id]:
+            self._forget(known)
+        self._changes += 1
+
+    def caught(self, bin_id: BinId | None) -> None:
+        """Another process may have caught something for this bin; None: for any."""
+        chosen = self._tails.values() if bin_id is None else [self._tails.get(bin_id, ())]
+        for tail in itertools.chain.from_iterable(chosen):
+            tail.look()
+
     def _forget(self, known: Bin) -> None:
         self._changes += 1
         self._known.pop(known.catch_token, None)
 
-    def _numberless(self, known: Bin, caught: Caught) -> Capture:
+    def _numberless(
+        self, known: Bin, caught: Caught, *, webhook_id: str | None, reply: ScriptedReply
+    ) -> Capture:
         now = self._clock()
         message_id, attempt_id = origin_of(caught.headers)
         return Capture(
@@ -415,9 +512,10 @@ class Bins:
             body_truncated=caught.truncated or len(caught.body) > MAX_BODY_BYTES,
             peer=caught.peer,
             received_at=now,
-            status_code=known.reply.status_code,
+            status_code=_NO_ANSWER if reply.mode is ReplyMode.HANG else reply.status_code,
             message_id=message_id,
             attempt_id=attempt_id,
+            webhook_id=webhook_id,
         )
 
     async def _flush(self, batch: Sequence[Capture]) -> Sequence[Capture | None]:
@@ -440,32 +538,3 @@ def _hash(read_token: str) -> str:
 
 def _uncaught() -> errors.NotFound:
     return errors.NotFound("there is no bin at this address")
-
-
-def _check_reply(reply: ScriptedReply) -> None:
-    found = fields.Findings()
-    if not 200 <= reply.status_code <= 599:
-        found.add("must be between 200 and 599", "status_code")
-    if len(reply.body) > MAX_REPLY_BODY_BYTES:
-        found.add("may have at most 1 MiB", "body")
-    elif reply.body and reply.status_code in _BODYLESS:
-        found.add(f"must be empty: a {reply.status_code} has none", "body")
-    if not timedelta(0) <= reply.delay <= MAX_DELAY:
-        found.add("must be between 0 and 30 seconds", "delay")
-    _check_reply_headers(found, reply.headers)
-    found.close()
-
-
-def _check_reply_headers(found: fields.Findings, headers: Headers) -> None:
-    if len(headers) > MAX_REPLY_HEADERS:
-        found.add(f"may have at most {MAX_REPLY_HEADERS}", "headers")
-        return
-    for place, (name, value) in enumerate(headers):
-        if not _HEADER_NAME.fullmatch(name):
-            found.add(f"{name!r} is not a header name", "headers", place)
-        elif name.lower() in _REFUSED_HEADERS:
-            found.add(f"{name} is not for a bin to set", "headers", place)
-        elif len(value) > MAX_REPLY_HEADER_BYTES or not _HEADER_VALUE.fullmatch(value):
-            found.add(
-                f"the value of {name} is too long or has control characters", "headers", place
-            )

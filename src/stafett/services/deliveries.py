@@ -29,7 +29,7 @@ from stafett.model import (
     PageQuery,
     Task,
 )
-from stafett.services.endpoints import Endpoints
+from stafett.services.endpoints import Endpoints, NewEndpoint
 from stafett.services.event_types import EventTypes
 from stafett.services.messages import Messages
 from stafett.store import DeliveryQuery, Found, ListedDelivery, NewDelivery, Store
@@ -97,7 +97,8 @@ class Deliveries:
     ) -> Page[tuple[Delivery, Endpoint | None]]:
         """The endpoints a message is owed to, and where each delivery stands."""
         found = await self._messages.get(app, message, with_payload=False)
-        return await self._store.list_deliveries(found.id, page)
+        owed = await self._store.list_deliveries(found.id, page)
+        return replace(owed, items=tuple((_paused(d, e), e) for d, e in owed.items))
 
     async def destinations_of(self, messages: Sequence[Message]) -> dict[MessageId, list[Delivery]]:
         """Where the deliveries of each stand, for messages owed to a few webhooks only."""
@@ -117,6 +118,9 @@ class Deliveries:
         delivery = await self._store.get_delivery(found.id, EndpointId(endpoint))
         if delivery is None:
             raise _never_owed()
+        if delivery.due_at is not None:
+            wanted = await self._store.get_endpoint(found.app_id, delivery.endpoint_id)
+            delivery = _paused(delivery, wanted)
         return delivery, found
 
     async def search(
@@ -144,9 +148,10 @@ class Deliveries:
     ) -> Page[tuple[Message, Delivery]]:
         """The messages owed to an endpoint, and where each delivery stands."""
         found = await self._endpoints.get(app, endpoint)
-        return await self._store.list_attempted_messages(
+        owed = await self._store.list_attempted_messages(
             found.id, where, page, with_payload=with_payload
         )
+        return replace(owed, items=tuple((m, _paused(d, found)) for m, d in owed.items))
 
     async def attempts_by_endpoint(
         self, app: str, endpoint: str, page: PageQuery, *, where: AttemptFilter
@@ -196,13 +201,12 @@ class Deliveries:
             raise errors.MissingPayload(text)
         now = self._clock()
         new = NewDelivery(id=self._ids.delivery(now), endpoint_id=wanted.id, due_at=now)
-        if await self._store.resend(new, message=found, now=now) is None:
+        if await self._intake.resend(new, message=found, endpoint=wanted) is None:
             text = "this message is being sent to this webhook right now; wait for the result"
             raise errors.Conflict(text)
-        self._intake.hint(wanted, due_at=now)
         delivery = await self._store.get_delivery(found.id, wanted.id)
         assert delivery is not None  # noqa: S101 - written two lines above, deliveries stay
-        return delivery
+        return _paused(delivery, wanted)
 
     async def cancel(self, app: str, message: str, endpoint: str) -> bool:
         """Give a waiting delivery up; False when it is not waiting. Errors: NotFound."""
@@ -313,7 +317,8 @@ class Deliveries:
         Its payload is the event type's realistic sample unless given. One attempt, no retries; not
         counted as traffic. Errors: NotFound (endpoint, event type); Unavailable.
         """
-        message, _ = await self._start_test(app, endpoint, event_type=event_type, payload=payload)
+        wanted = await self._endpoints.get(app, endpoint)
+        message, _ = await self._start_test(wanted, event_type=event_type, payload=payload)
         return message
 
     async def test(
@@ -325,26 +330,41 @@ class Deliveries:
         payload: bytes | None = None,
     ) -> TestResult:
         """As `send_example`, and wait for the verdict: at most the attempt's timeout and 2 s."""
-        message, verdict = await self._start_test(
-            app, endpoint, event_type=event_type, payload=payload
-        )
+        wanted = await self._endpoints.get(app, endpoint)
+        message, verdict = await self._start_test(wanted, event_type=event_type, payload=payload)
         try:
-            async with asyncio.timeout(self._intake.verdict_within.total_seconds()):
+            async with asyncio.timeout(self._intake.verdict_within(wanted).total_seconds()):
                 attempt = await verdict
         except TimeoutError as exc:
             text = f"there is no verdict yet; look at the attempts of message {message.id}"
             raise errors.Unavailable(text) from exc
         return TestResult(message=message, attempt=attempt)
 
+    async def try_out(
+        self, app: str, new: NewEndpoint, *, event_type: str | None = None
+    ) -> TestResult:
+        """Send a test event to an endpoint that is not made; neither it nor the message is kept.
+
+        Errors: NotFound (application, event type), Invalid, as for a new endpoint; Unavailable.
+        """
+        drafted = await self._endpoints.draft(app, new)
+        message = await self._test_message(drafted, event_type=event_type, payload=None)
+        return TestResult(message=message, attempt=await self._intake.try_out(message, drafted))
+
     async def _start_test(
-        self, app: str, endpoint: str, *, event_type: str | None, payload: bytes | None
+        self, wanted: Endpoint, *, event_type: str | None, payload: bytes | None
     ) -> tuple[Message, asyncio.Future[Attempt]]:
-        wanted = await self._endpoints.get(app, endpoint)
+        message = await self._test_message(wanted, event_type=event_type, payload=payload)
+        return message, await self._intake.accept_test(message, wanted)
+
+    async def _test_message(
+        self, wanted: Endpoint, *, event_type: str | None, payload: bytes | None
+    ) -> Message:
         name = event_type or await self._test_event_type(wanted)
         if payload is None:
             payload = msgspec.json.encode(await self._event_types.sample(name))
         now = self._clock()
-        message = Message(
+        return Message(
             id=self._ids.message(now),
             app_id=wanted.app_id,
             uid=None,
@@ -359,7 +379,6 @@ class Deliveries:
             payload_expires_at=now + _TEST_RETENTION,
             payload=payload,
         )
-        return message, await self._intake.accept_test(message, wanted)
 
     async def _test_event_type(self, endpoint: Endpoint) -> str:
         """The event a test carries when none is named: one that the endpoint wants."""
@@ -381,6 +400,14 @@ def _can_be_resent(
     if waits or state is DeliveryState.SENDING:
         return False
     return listed.delivery.endpoint_id in on and not listed.message.payload_gone
+
+
+def _paused(delivery: Delivery, endpoint: Endpoint | None) -> Delivery:
+    """`delivery` due when it is sent at the earliest: not before its endpoint's pause is over."""
+    until = None if endpoint is None else endpoint.health.paused_until
+    if until is None or delivery.due_at is None or until <= delivery.due_at:
+        return delivery
+    return replace(delivery, due_at=until)
 
 
 def _never_owed() -> errors.NotFound:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from stafett import egress, errors, ids, model, signing
+from stafett import egress, errors, ids, model, retry, signing
+from stafett.engine.attempts import MAX_OWN_TIMEOUT, MIN_OWN_TIMEOUT
 from stafett.engine.directory import Directory
 from stafett.ids import AppId, EndpointId, Ids
 from stafett.model import (
@@ -21,6 +22,7 @@ from stafett.model import (
     DisabledReason,
     Endpoint,
     EndpointChanges,
+    EndpointOptions,
     EndpointSecret,
     HeaderFamily,
     Page,
@@ -49,8 +51,9 @@ class NewEndpoint:
     """What makes an endpoint.
 
     None in `name`, `integration` and `header_family` means the usual one (the URL's host, `manual`,
-    `webhook-*`) for a new endpoint, and "leave it" where an upsert finds one. None or nothing in
-    `event_types` and `channels` means all. Without a secret one is made.
+    `webhook-*`) for a new endpoint, and "leave it" where an upsert finds one; so does what is not
+    in `options`. None or nothing in `event_types` and `channels` means all. Without a secret one is
+    made.
     """
 
     url: str
@@ -66,6 +69,7 @@ class NewEndpoint:
     header_family: HeaderFamily | None = None
     integration: str | None = None
     disabled: bool = False
+    options: EndpointOptions = field(default_factory=EndpointOptions)
 
 
 def visible_headers(endpoint: Endpoint) -> tuple[dict[str, str], list[str]]:
@@ -167,15 +171,19 @@ class Endpoints:
 
     async def create(self, app: str, new: NewEndpoint) -> Endpoint:
         """Errors: Invalid, Conflict (uid taken)."""
+        endpoint = await self.draft(app, new)
+        await self._store.add_endpoint(endpoint)
+        self._directory.forget_endpoints(endpoint.app_id)
+        return endpoint
+
+    async def draft(self, app: str, new: NewEndpoint) -> Endpoint:
+        """What `create` would make, kept nowhere. Errors: Invalid."""
         app_id = (await self._directory.application(app)).id
         now = self._clock()
         wanted = self._settled(_all_of(new), disabled=False, now=now)
         wanted["headers"] = new.headers
         checked = await self._checked(wanted, secret=new.secret)
-        endpoint = self._made(app_id, new, checked=checked, now=now)
-        await self._store.add_endpoint(endpoint)
-        self._directory.forget_endpoints(app_id)
-        return endpoint
+        return self._made(app_id, new, checked=checked, now=now)
 
     async def get(self, app: str, ref: str) -> Endpoint:
         """One endpoint as it is now."""
@@ -191,6 +199,17 @@ class Endpoints:
         """Every one of an application, in order of id: for screens that sort and search."""
         app_id = (await self._directory.application(app)).id
         return await self._store.all_endpoints(app_id)
+
+    async def check(
+        self, app: str, changes: EndpointChanges, *, ref: str | None, secret: str | None = None
+    ) -> tuple[errors.Problem, ...]:
+        """What `update` of `ref` would refuse about `changes`; None: what `create` would."""
+        had = None if ref is None else (await self.get(app, ref)).event_types
+        try:
+            await self._checked(changes, had=had or frozenset(), secret=secret)
+        except errors.Invalid as error:
+            return error.problems
+        return ()
 
     async def update(self, app: str, ref: str, changes: EndpointChanges) -> Endpoint:
         """Change what `changes` names. Errors: Invalid, Conflict (uid taken).
@@ -421,6 +440,7 @@ class Endpoints:
             headers=new.headers,
             header_family=new.header_family or HeaderFamily.WEBHOOK,
             secrets=(EndpointSecret(secret=Secret(secret)),),
+            **new.options,
             created_at=now,
             updated_at=now,
         )
@@ -441,6 +461,7 @@ def _all_of(new: NewEndpoint) -> EndpointChanges:
         channels=frozenset(new.channels or ()),
         rate_limit=new.rate_limit,
         metadata=new.metadata,
+        **new.options,
     )
     if new.name is not None:
         changes["name"] = new.name
@@ -466,8 +487,30 @@ def _check_fields(found: fields.Findings, changes: EndpointChanges) -> None:
     found.text(changes.get("description", ""), "description")
     found.uid(changes.get("uid"), prefix=ids.ENDPOINT)
     found.rate_limit(changes.get("rate_limit"))
+    found.concurrency(changes.get("concurrency"))
     found.metadata(changes.get("metadata", {}))
+    _check_schedule(found, changes.get("retry_schedule"))
+    _check_timeout(found, changes.get("timeout"))
     found.problems += egress.check_headers(changes.get("headers", {}))
+
+
+def _check_schedule(found: fields.Findings, waits: Collection[timedelta] | None) -> None:
+    if waits is None:
+        return
+    if len(waits) > retry.MAX_OWN_WAITS:
+        found.add(f"may have at most {retry.MAX_OWN_WAITS} waits", "retry_schedule")
+    for place, wait in enumerate(waits):
+        if not timedelta(0) < wait <= retry.MAX_OWN_WAIT:
+            longest = retry.MAX_OWN_WAIT.days
+            text = f"each wait must be longer than nothing and at most {longest} days"
+            found.add(text, "retry_schedule", place)
+            return
+
+
+def _check_timeout(found: fields.Findings, timeout: timedelta | None) -> None:
+    if timeout is not None and not MIN_OWN_TIMEOUT <= timeout <= MAX_OWN_TIMEOUT:
+        least, most = (int(each.total_seconds()) for each in (MIN_OWN_TIMEOUT, MAX_OWN_TIMEOUT))
+        found.add(f"must be between {least} and {most} seconds", "timeout")
 
 
 def _check_secret(found: fields.Findings, secret: str, *, field: str) -> None:

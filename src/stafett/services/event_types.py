@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import accumulate, chain
 from typing import Any, Final, Protocol, cast
 
@@ -70,6 +71,13 @@ def schema_in_force(event_type: EventType) -> Json:
     if not event_type.schemas:
         return None
     return event_type.schemas[max(event_type.schemas, key=int)]
+
+
+def with_newest(known: EventType | None, schema: Json) -> dict[str, Json]:
+    """All versions of the schema that `known` has, `schema` in place of the one in force."""
+    versions = dict(known.schemas or {}) if known is not None else {}
+    versions[max(versions, key=int) if versions else "1"] = schema
+    return versions
 
 
 def compiled(schema: Mapping[str, Json]) -> Validator:
@@ -208,13 +216,13 @@ class EventTypes:
 
         Errors: Invalid, EventTypeExists.
         """
-        _check_new(new)
+        check_new(new)
         known = await self._store.get_event_type(new.name)
         if known is not None:
             if not known.archived:
                 raise _taken(new.name)
             return await self.update(new.name, _replacing(new))
-        event_type = self._made(new)
+        event_type = made(new, now=self._clock())
         added = await self._store.add_event_types([event_type])
         if not added[0]:
             raise _taken(new.name)
@@ -240,7 +248,7 @@ class EventTypes:
     async def update(self, name: str, changes: EventTypeChanges) -> EventType:
         """Change what `changes` names. Errors: NotFound, Invalid."""
         known = await self.get(name)
-        _check_changes(changes, known)
+        check_changes(changes, known)
         if not changes:
             return known
         await self._store.update_event_type(name, changes, now=self._clock())
@@ -249,7 +257,7 @@ class EventTypes:
 
     async def upsert(self, name: str, new: NewEventType) -> tuple[EventType, bool]:
         """Replace the one called `name`, or create it. Errors: Invalid (also for another name)."""
-        _check_new(new)
+        check_new(new)
         if new.name != name:
             raise errors.Invalid(
                 [errors.Problem(("body", "name"), "must be the same as in the address")]
@@ -309,25 +317,26 @@ class EventTypes:
         made: Json = None if schema is None else samples.generate(schema)
         return cast("Json", made) if isinstance(made, dict) else {}
 
-    def _made(self, new: NewEventType) -> EventType:
-        now = self._clock()
-        return EventType(
-            name=new.name,
-            label=new.label or _label(new.name),
-            group=new.group,
-            description=new.description,
-            fires_when=new.fires_when or "",
-            schemas=new.schemas or None,
-            sample=new.sample,
-            reference_sample=new.reference_sample,
-            sensitive_fields=tuple(new.sensitive_fields or ()),
-            check=new.check or PayloadCheck.WARN,
-            archived=new.archived,
-            deprecated=new.deprecated,
-            feature_flags=tuple(new.feature_flags),
-            created_at=now,
-            updated_at=now,
-        )
+
+def made(new: NewEventType, *, now: datetime) -> EventType:
+    """The event type that `new` makes."""
+    return EventType(
+        name=new.name,
+        label=new.label or _label(new.name),
+        group=new.group,
+        description=new.description,
+        fires_when=new.fires_when or "",
+        schemas=new.schemas or None,
+        sample=new.sample,
+        reference_sample=new.reference_sample,
+        sensitive_fields=tuple(new.sensitive_fields or ()),
+        check=new.check or PayloadCheck.WARN,
+        archived=new.archived,
+        deprecated=new.deprecated,
+        feature_flags=tuple(new.feature_flags),
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _label(name: str) -> str:
@@ -364,7 +373,8 @@ def _replacing(new: NewEventType) -> EventTypeChanges:
     return changes
 
 
-def _check_new(new: NewEventType) -> None:
+def check_new(new: NewEventType) -> None:
+    """Errors: Invalid, where there cannot be such an event type."""
     found = fields.Findings()
     found.word(new.name, "name")
     _check_fields(found, _replacing(new))
@@ -372,7 +382,8 @@ def _check_new(new: NewEventType) -> None:
     found.close()
 
 
-def _check_changes(changes: EventTypeChanges, known: EventType) -> None:
+def check_changes(changes: EventTypeChanges, known: EventType) -> None:
+    """Errors: Invalid, where `known` cannot become like that."""
     found = fields.Findings()
     _check_fields(found, changes)
     _check_sample(

@@ -20,6 +20,7 @@ MAX_NAME: Final = 512
 MAX_TEXT: Final = 65_536
 MAX_METADATA_BYTES: Final = 4_096
 MAX_RATE_LIMIT: Final = 65_535
+MAX_CONCURRENCY: Final = 64
 MAX_MESSAGE_CHANNELS: Final = 5
 MAX_ENDPOINT_CHANNELS: Final = 10
 
@@ -92,6 +93,11 @@ class Findings:
         """1 to 65,535 messages a second; None: no limit."""
         if value is not None and not 1 <= value <= MAX_RATE_LIMIT:
             self.add(f"must be between 1 and {MAX_RATE_LIMIT:,}", "rate_limit")
+
+    def concurrency(self, value: int | None) -> None:
+        """1 to 64 requests at once; None: as many as it stands."""
+        if value is not None and not 1 <= value <= MAX_CONCURRENCY:
+            self.add(f"must be between 1 and {MAX_CONCURRENCY}", "concurrency")
 
     def metadata(self, value: Mapping[str, str]) -> None:
         """At most 4,096 bytes as JSON."""

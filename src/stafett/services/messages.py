@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from stafett import errors, ids, model
 from stafett.engine.directory import Directory
 from stafett.engine.intake import Intake
+from stafett.engine.spans import Tracer
 from stafett.ids import AppId
 from stafett.model import Application, Endpoint, Json, Message, MessageFilter, Page, PageQuery
 from stafett.services import fields
@@ -67,6 +68,7 @@ class Messages:
         self._event_types = event_types
         self._intake = intake
         self._ids = intake.ids
+        self._tracer = intake.tracer
         self._clock = clock
         self._retention = retention
 
@@ -94,17 +96,50 @@ class Messages:
         )
         return await self.accept(app, new)
 
-    async def accept(
-        self, app: str, new: NewMessage, *, idempotency: Idempotency | None = None
-    ) -> Message:
+    def accept(
+        self,
+        app: str,
+        new: NewMessage,
+        *,
+        idempotency: Idempotency | None = None,
+        caller: str | None = None,
+    ) -> Coroutine[Any, Any, Message]:
         """The message, on disk with everything it is owed.
+
+        `caller` is the W3C `traceparent` of whoever asks.
 
         Errors: NotFound (application), Invalid (a field, or a payload under a strict check),
         PayloadTooLarge, Conflict (uid taken), IdempotencyMismatch, Unavailable (nothing was
         accepted; try again).
         """
+        if self._tracer is None:
+            return self._accept(app, new, idempotency)
+        return self._accept_traced(self._tracer, app, new, idempotency=idempotency, caller=caller)
+
+    async def _accept_traced(
+        self,
+        tracer: Tracer,
+        app: str,
+        new: NewMessage,
+        *,
+        idempotency: Idempotency | None,
+        caller: str | None,
+    ) -> Message:
+        with tracer.accepting(caller) as span:
+            message = await self._accept(app, new, idempotency, trace=span.trace)
+            span.accepted(message)
+            return message
+
+    async def _accept(
+        self,
+        app: str,
+        new: NewMessage,
+        idempotency: Idempotency | None,
+        *,
+        trace: str | None = None,
+    ) -> Message:
         application = await self._directory.application(app)
-        message, wanting = await self._made(application, new)
+        message, wanting = await self._made(application, new, trace)
         result = await self._intake.accept(message, wanting=wanting, idempotency=idempotency)
         if result.status is AddStatus.REPEATED:
             return await self.get(application.id, result.message_id, with_payload=True)
@@ -112,20 +147,30 @@ class Messages:
         return message
 
     async def accept_batch(
-        self, app: str, batch: Sequence[NewMessage]
+        self, app: str, batch: Sequence[NewMessage], *, caller: str | None = None
     ) -> list[Message | errors.StafettError]:
         """Accept up to 1,000 messages in one commit; the answers, in order, are one for each.
 
         What is wrong with one does not touch the others. Errors of the whole: NotFound
         (application), BadRequest (too many), Unavailable (none was accepted).
         """
+        if self._tracer is None:
+            return await self._accept_batch(app, batch)
+        with self._tracer.accepting(caller) as span:
+            answers = await self._accept_batch(app, batch, trace=span.trace)
+            span.accepted(*(each for each in answers if isinstance(each, Message)))
+            return answers
+
+    async def _accept_batch(
+        self, app: str, batch: Sequence[NewMessage], *, trace: str | None = None
+    ) -> list[Message | errors.StafettError]:
         check_batch_size(len(batch))
         application = await self._directory.application(app)
         answers: list[Message | errors.StafettError] = []
         made: list[tuple[Message, list[Endpoint]]] = []
         for new in batch:
             try:
-                made.append(await self._made(application, new))
+                made.append(await self._made(application, new, trace))
                 answers.append(made[-1][0])
             except errors.StafettError as error:
                 answers.append(error)
@@ -189,7 +234,7 @@ class Messages:
         await self._store.expunge_payload(message.app_id, message.id)
 
     async def _made(
-        self, application: Application, new: NewMessage
+        self, application: Application, new: NewMessage, trace: str | None
     ) -> tuple[Message, list[Endpoint]]:
         """The message as it would be stored, and who wants it."""
         now = self._clock()
@@ -212,6 +257,7 @@ class Messages:
             created_at=now,
             payload_expires_at=now + (new.payload_retention or self._retention),
             payload=new.payload,
+            trace=trace,
         )
         return message, wanting
 

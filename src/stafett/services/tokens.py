@@ -1,6 +1,6 @@
 """Tokens: callers' credentials, shown once, kept as hashes, revocable at once.
 
-A token that this process has revoked is refused from then on, whatever was in memory; expiry is
+A token is refused as soon as this process has revoked it, or heard that another did; expiry is
 asked of the clock every time.
 """
 
@@ -110,13 +110,17 @@ class Tokens:
     async def revoke(self, token_id: TokenId) -> None:
         """Refused from now on; revoking twice keeps the first time. Errors: NotFound."""
         revoked = await self._store.revoke_token(token_id, now=self._clock())
+        self.forget(token_id)
+        if not revoked:
+            message = f"there is no token {token_id!r}"
+            raise errors.NotFound(message)
+
+    def forget(self, token_id: TokenId) -> None:
+        """This token was revoked, here or by another process."""
         self._revocations += 1
         self._known = {
             key: known for key, known in self._known.items() if known.token.id != token_id
         }
-        if not revoked:
-            message = f"there is no token {token_id!r}"
-            raise errors.NotFound(message)
 
     async def authenticate(self, text: str) -> Token:
         """Whose token this is. Errors: Unauthenticated, the same for every reason.
