@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
+import os
 import random
 import secrets
-from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 from stafett import catalog, egress, errors
+from stafett.drivers.migrations.upgrade import HEAD
 from stafett.drivers.resolver import Resolver
 from stafett.drivers.sender import HttpSender
 from stafett.drivers.sqlite.store import SqliteStore
@@ -28,9 +30,12 @@ from stafett.engine.clock import Clock, SystemClock
 from stafett.engine.directory import Directory
 from stafett.engine.dispatch import Dispatch
 from stafett.engine.intake import Intake
+from stafett.engine.measures import Measures
+from stafett.engine.reach import Reach
 from stafett.engine.sending import Sender
+from stafett.engine.spans import Tracer
 from stafett.engine.upkeep import Upkeep
-from stafett.ids import Ids
+from stafett.ids import AppId, BinId, Ids, TokenId
 from stafett.model import Secret
 from stafett.retry import RetrySchedule
 from stafett.services.applications import Applications, NewApplication
@@ -39,14 +44,24 @@ from stafett.services.bins import Bins
 from stafett.services.deliveries import Deliveries
 from stafett.services.endpoints import Endpoints
 from stafett.services.event_types import EventTypes
+from stafett.services.imports import Imports
 from stafett.services.messages import DEFAULT_APP, Messages
 from stafett.services.tokens import Tokens
 from stafett.services.users import Users
-from stafett.settings import Settings
-from stafett.store import Backlog, Replies, Store
+from stafett.settings import Settings, given
+from stafett.store import Backlog, Heard, News, Replies, Store
 
 _SCAN_OVERDUE = timedelta(seconds=30)
 _GRACE = timedelta(seconds=2)
+_FURNISH_TRIES = 3
+_TRACED = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_TRACES_EXPORTER",
+)
+
+_log = logging.getLogger("stafett")
+_POSTGRESQL = frozenset({"postgresql", "postgres"})
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,7 +77,8 @@ class Asgi(Protocol):
 class Stafett:
     """One Stafett in this process: all its verbs, and its life.
 
-    With `dispatch=False` it accepts and stores, and leaves sending to another process.
+    With `dispatch=False` it accepts and stores, and leaves sending to another process; with
+    `accept=False` it is only meant to send, and ready without being able to accept.
     """
 
     def __init__(
@@ -70,16 +86,22 @@ class Stafett:
         settings: Settings | None = None,
         *,
         database_url: str | None = None,
+        accept: bool = True,
         dispatch: bool = True,
         clock: Clock | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Without settings, the usual ones. `database_url` overrides theirs.
+
+        Without a tracer (see `stafett.tracing`), the one that the environment asks for.
 
         Errors: InvalidSettings.
         """
         self.settings = settings or Settings()
         if database_url is not None:
             self.settings = replace(self.settings, database_url=Secret(database_url))
+        self.sources: Mapping[str, str] = given(self.settings).sources
+        """For each setting, where its value came from; whoever loaded them says it better."""
         self._clock = clock or SystemClock()
         self._ids = Ids()
         now = self._clock.now
@@ -87,9 +109,22 @@ class Stafett:
         self._store: Store = open_driver(self.settings)
         self._sender: Sender = HttpSender(policy, Resolver())
         self._directory = Directory(self._store)
-        self._dispatch = self._made_dispatch() if dispatch else None
+        self._tracer = tracer or _asked_tracer(self.settings)
+        plan = Plan(
+            schedule=RetrySchedule(self.settings.retry_schedule),
+            timeout=self.settings.attempt_timeout,
+            disable_after=self.settings.disable_after,
+        )
+        self._dispatch = self._made_dispatch(plan) if dispatch else None
+        self.accepts = accept
+        """Whether messages are meant to be accepted here."""
         self._intake = Intake(
-            store=self._store, clock=self._clock, ids=self._ids, dispatch=self._dispatch
+            store=self._store,
+            clock=self._clock,
+            ids=self._ids,
+            plan=plan,
+            dispatch=self._dispatch,
+            tracer=self._tracer,
         )
         self.applications = Applications(
             store=self._store, directory=self._directory, ids=self._ids, clock=now
@@ -103,6 +138,7 @@ class Stafett:
             entropy=secrets.token_bytes,
         )
         self.event_types = EventTypes(store=self._store, directory=self._directory, clock=now)
+        self.imports = Imports(store=self._store, directory=self._directory, clock=now)
         self.messages = Messages(
             store=self._store,
             directory=self._directory,
@@ -142,6 +178,8 @@ class Stafett:
             chores=[self.tokens.flush_used],
             on_broken=self._break,
         )
+        self._reach = Reach(store=self._store, clock=self._clock)
+        self._store.listen(self._hear)
         self._starting = asyncio.Lock()
         self.started = False
         """Whether the store is open and the engine runs."""
@@ -170,13 +208,14 @@ class Stafett:
                 return
             await self._store.open(now=self._clock.now())
             try:
-                await self._furnish()
+                await self._furnish_beside_others()
             except BaseException:
                 await self._store.close()
                 raise
             if self._dispatch is not None:
                 self._dispatch.start()
             self._upkeep.start()
+            self._reach.start()
             self.started = True
 
     def begin_stop(self) -> None:
@@ -196,18 +235,23 @@ class Stafett:
             await self._dispatch.stop(grace=self.settings.attempt_timeout + _GRACE)
         await self.deliveries.drain()
         await self.bins.stop()
+        await self._reach.stop()
         await self._upkeep.stop()
         await self._sender.close()
         await self._store.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
-    def asgi(self) -> Asgi:
+    def asgi(self, *, only_probes: bool = False) -> Asgi:
         """The HTTP API as an ASGI application; it may be mounted under a prefix.
 
-        It starts with the first lifespan event, or, where none comes, with the first request.
+        It starts with the first lifespan event, or, where none comes, with the first request. A
+        process that only sends has no API, but `only_probes`: its health and its metrics.
         """
         # The web floor stands above this one and is loaded by name: who embeds Stafett without
         # HTTP never loads it.
-        return cast("Asgi", importlib.import_module("stafett.web.asgi").make_app(self))
+        web = importlib.import_module("stafett.web.asgi")
+        return cast("Asgi", web.make_app(self, only_probes=only_probes))
 
     # --- how it is going ----------------------------------------------------------------------
 
@@ -217,12 +261,33 @@ class Stafett:
         return self._store
 
     @property
-    def counters(self) -> Counter[str]:
-        """What happened since the start, by name."""
-        counted = Counter({f"intake_{name}": n for name, n in self._intake.counts.items()})
-        if self._dispatch is not None:
-            counted |= Counter({f"attempts_{n}": c for n, c in self._dispatch.counts.items()})
-        return counted
+    def measures(self) -> Measures:
+        """What this process counted and measured since its start."""
+        return self._intake.measures
+
+    @property
+    def sends(self) -> bool:
+        """Whether what is due is sent from here."""
+        return self._dispatch is not None
+
+    @property
+    def role(self) -> Literal["both", "accepts", "sends"]:
+        """What this process does of the work."""
+        if self.accepts and self.sends:
+            return "both"
+        return "accepts" if self.accepts else "sends"
+
+    @property
+    def database(self) -> Literal["sqlite", "postgresql"]:
+        """What the store lies in."""
+        url = self.settings.database_url
+        is_sqlite = url is None or url.reveal().startswith("sqlite:")
+        return "sqlite" if is_sqlite else "postgresql"
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the store answered when it was last asked."""
+        return self._reach.problem is None
 
     @property
     def under_way(self) -> int:
@@ -238,7 +303,10 @@ class Stafett:
         return await self._store.backlog(now=self._clock.now())
 
     def readiness(self) -> list[str]:
-        """Why this process should get no traffic; nothing when it is ready."""
+        """Why this process should get no traffic; nothing when it is ready.
+
+        A process is asked for what it does: whoever only sends is ready with its intake closed.
+        """
         reasons: list[str] = []
         if self.stopping.is_set():
             reasons.append("stopping")
@@ -246,28 +314,31 @@ class Stafett:
             reasons.append("not started yet")
         if self.broken is not None:
             reasons.append(f"the store is broken: {self.broken.detail}")
-        if self._intake.closed is not None:
-            reasons.append(self._intake.closed.detail)
-        if self._dispatch is not None and self.started:
-            scanned = self._dispatch.last_scan_at
-            if scanned is not None and self._clock.now() - scanned > _SCAN_OVERDUE:
-                reasons.append("the store was not looked through for 30 seconds")
+        elif self._reach.problem is not None:
+            reasons.append(self._reach.problem)
+        closed = self._intake.closed
+        if self.accepts and closed is not None and self.broken is None:
+            reasons.append(closed.detail)
+        if self._scan_is_overdue():
+            reasons.append("the store was not looked through for 30 seconds")
         return reasons
+
+    def _scan_is_overdue(self) -> bool:
+        if self._dispatch is None or not self.started:
+            return False
+        scanned = self._dispatch.last_scan_at
+        return scanned is not None and self._clock.now() - scanned > _SCAN_OVERDUE
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _made_dispatch(self) -> Dispatch:
-        plan = Plan(
-            schedule=RetrySchedule(self.settings.retry_schedule),
-            timeout=self.settings.attempt_timeout,
-            disable_after=self.settings.disable_after,
-        )
+    def _made_dispatch(self, plan: Plan) -> Dispatch:
         attempts = Attempts(
             sender=self._sender,
             clock=self._clock,
             ids=self._ids,
             chance=random.Random(secrets.token_bytes(16)).random,  # noqa: S311 - only jitter
             plan=plan,
+            tracer=self._tracer,
         )
         return Dispatch(
             store=self._store,
@@ -284,9 +355,80 @@ class Stafett:
         if self.settings.bootstrap_token is not None:
             await self.tokens.bootstrap(self.settings.bootstrap_token.reveal())
 
+    async def _furnish_beside_others(self) -> None:
+        """Another process may make the same things this moment: then they are there, look again."""
+        for _ in range(_FURNISH_TRIES - 1):
+            try:
+                await self._furnish()
+            except (errors.Conflict, errors.Unavailable):
+                continue
+            return
+        await self._furnish()
+
+    def _hear(self, heard: Heard) -> None:
+        """Forget what another process has changed."""
+        match heard.news:
+            case News.DUE:
+                if self._dispatch is not None:
+                    self._dispatch.look()
+            case News.APPLICATION:
+                self._directory.forget_application(AppId(heard.ref))
+            case News.EVENT_TYPES:
+                self._directory.forget_event_types()
+            case News.TOKENS:
+                self.tokens.forget(TokenId(heard.ref))
+            case News.BIN:
+                self.bins.changed(BinId(heard.ref))
+            case News.CAPTURE:
+                self.bins.caught(BinId(heard.ref) if heard.ref else None)
+
     def _break(self, error: errors.StafettError) -> None:
         self.broken = error
         self._intake.closed = errors.Unavailable(error.detail)
+
+
+def _asked_tracer(settings: Settings) -> Tracer | None:
+    """Where OpenTelemetry's own variables ask for one. Errors: InvalidSettings."""
+    environ = os.environ
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if off or environ.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(environ.get, _TRACED)):
+        return None
+    try:
+        # Loaded by name, as it is an extra, and takes longer to load than all the rest.
+        tracing = importlib.import_module("stafett.tracing")
+    except ModuleNotFoundError as error:
+        _log.warning("event=tracing.off detail=%s; pip install 'stafett[opentelemetry]'", error)
+        return None
+    return cast(
+        "Tracer", tracing.from_environment(environ, tell_receivers=settings.trace_receivers)
+    )
+
+
+async def migrate(settings: Settings) -> str:
+    """Bring the schema up to date, and answer its revision. Errors: as `Stafett.start`."""
+    store = open_driver(settings)
+    await store.open(now=SystemClock().now())
+    await store.close()
+    return HEAD
+
+
+async def ask_postgresql(url: Secret) -> str:
+    """The version of a database that is fit to be used. Errors: Unavailable, with the reason."""
+    server = importlib.import_module("stafett.drivers.postgres.server").Server(url.reveal())
+    await server.open()
+    try:
+        return await server.version()
+    finally:
+        await server.close()
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether several processes may work on the store at once."""
+    return _scheme(settings) in _POSTGRESQL
+
+
+def _scheme(settings: Settings) -> str:
+    return "" if settings.database_url is None else settings.database_url.reveal().partition(":")[0]
 
 
 def open_driver(settings: Settings) -> Store:
@@ -294,11 +436,15 @@ def open_driver(settings: Settings) -> Store:
     if settings.database_url is None:
         return SqliteStore(settings.data / "stafett.db")
     url = settings.database_url.reveal()
+    if is_shared(settings):
+        # Loaded by name: who stays on SQLite never loads it.
+        module = importlib.import_module("stafett.drivers.postgres.store")
+        return cast("Store", module.PostgresStore(url))
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return SqliteStore(Path(url.removeprefix("sqlite:///")))
-    scheme = url.partition(":")[0]
     message = (
-        f"STAFETT_DATABASE_URL begins with {scheme!r}; this release knows sqlite:///PATH"
-        " (three slashes and a path; four for one from the root)"
+        f"STAFETT_DATABASE_URL begins with {_scheme(settings)!r}; this release knows"
+        " sqlite:///PATH (three slashes and a path; four for one from the root) and"
+        " postgresql://USER:PASSWORD@HOST/NAME"
     )
     raise errors.InvalidSettings(message)

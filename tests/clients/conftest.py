@@ -1,5 +1,5 @@
 """Foreign clients talk to the same server and receiver as the tests of the API."""
 
-from web.conftest import api, app, receiver, server
+from web.conftest import api, app, database_url, receiver, server
 
-__all__ = ["api", "app", "receiver", "server"]
+__all__ = ["api", "app", "database_url", "receiver", "server"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import pytest
 import uvicorn
 from typing_extensions import override
 
+from postgres_server import PostgresServer
 from stafett.app import Stafett
 from stafett.model import Secret
 from stafett.settings import Settings, parse_networks
@@ -111,11 +113,25 @@ class Running:
     token: str
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Secret | None:
+    """Where the server keeps what it has; None: a file in its data folder."""
+    if request.param == "sqlite":
+        return None
+    postgres: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"served_{secrets.token_hex(6)}"
+    postgres.sql(f"CREATE DATABASE {name}")
+    return Secret(postgres.url(name))
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, database_url: Secret | None
+) -> Iterator[Running]:
     """A whole Stafett in a thread of its own: three attempts 50 ms apart, one second each."""
     settings = Settings(
         data=tmp_path_factory.mktemp("data"),
+        database_url=database_url,
         bootstrap_token=Secret(TOKEN),
         allow_networks=parse_networks("127.0.0.0/8"),
         retry_schedule=(timedelta(milliseconds=50), timedelta(milliseconds=50)),

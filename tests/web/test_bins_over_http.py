@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from stafett.services import bins
 from web.conftest import settled
 
 
@@ -75,6 +76,9 @@ def test_the_scripted_reply_and_its_policy(
         "headers": [["content-type", "text/html"], ["x-a", "1"], ["x-a", "2"]],
         "body": "<script>1</script>",
         "delayMs": 100,
+        "mode": "whole",
+        "dripMs": 1_000,
+        "times": 0,
     }
     answer = api.put(f"bin/{made['id']}/reply", json=reply)
     assert answer.json()["reply"] == reply
@@ -156,3 +160,76 @@ def test_the_catch_token_reads_nothing_and_a_deleted_bin_catches_nothing(
     assert "readToken" not in api.get(f"bin/{made['id']}").json()
     assert api.delete(f"bin/{made['id']}").status_code == 204
     assert httpx.post(made["url"]).status_code == 404
+
+
+# --- pins and timelines -----------------------------------------------------------------------
+
+
+def captures(api: httpx.Client, made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Newest first."""
+    return api.get(f"bin/{made['id']}/capture").json()["data"]
+
+
+def test_a_pinned_capture_outlives_the_ring_and_the_clearing(
+    api: httpx.Client, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bins, "KEEP_CAPTURES", 2)
+    httpx.post(made["url"], content="first")
+    (first,) = captures(api, made)
+    pin = f"bin/{made['id']}/capture/{first['id']}/pin"
+    assert first["pinned"] is False
+    assert api.put(pin).status_code == 204
+    for number in range(3):
+        httpx.post(made["url"], content=str(number))
+    assert [(each["body"], each["pinned"]) for each in captures(api, made)] == [
+        ("2", False),
+        ("1", False),
+        ("first", True),
+    ]
+    assert api.delete(f"bin/{made['id']}/capture").json() == {"deleted": 2}
+    assert [each["body"] for each in captures(api, made)] == ["first"]
+    assert api.delete(pin).status_code == 204
+    assert api.delete(f"bin/{made['id']}/capture").json() == {"deleted": 1}
+    assert api.put(pin).status_code == 404
+
+
+def test_the_tries_of_our_own_message_stand_beside_their_schedule(
+    api: httpx.Client, app: str, made: dict[str, Any]
+) -> None:
+    api.put(f"bin/{made['id']}/reply", json={"statusCode": 503, "times": 1})
+    api.post(f"app/{app}/endpoint", json={"url": made["url"]})
+    sent = api.post(f"app/{app}/msg", json={"eventType": "payment_received", "payload": {}})
+    settled(api, app, sent.json()["id"], attempts=2)
+    httpx.post(made["url"])  # of another message: not there
+    capture = captures(api, made)[1]
+    address = f"bin/{made['id']}/capture/{capture['id']}/timeline"
+    first, second = api.get(address).json()["data"]
+    assert (first["verdict"], first["gap"], first["promised"]) == ("first", None, None)
+    assert (first["statusCode"], second["statusCode"]) == (503, 200)
+    assert second["verdict"] == "in_time"
+    low, high = second["promised"]
+    assert 0.05 <= low <= second["gap"] + 0.1
+    assert high - low == pytest.approx(0.05)  # the jitter of so short a wait
+    assert (second["captureId"], second["attemptId"]) == (capture["id"], capture["attemptId"])
+
+
+def test_the_tries_of_anybody_stand_beside_our_schedule(
+    api: httpx.Client, made: dict[str, Any]
+) -> None:
+    reply = {"statusCode": 429, "headers": [["Retry-After", "30"]], "times": 1}
+    api.put(f"bin/{made['id']}/reply", json=reply)
+    for webhook_id in ("a", "b", "a", "a"):
+        httpx.post(made["url"], headers={"svix-id": webhook_id})
+    httpx.post(made["url"])
+    nameless, newest = captures(api, made)[:2]
+    timeline = api.get(f"bin/{made['id']}/capture/{newest['id']}/timeline").json()["data"]
+    assert [(each["number"], each["verdict"]) for each in timeline] == [
+        (1, "first"),
+        (3, "early"),
+        (4, "unasked"),
+    ]
+    assert timeline[1]["promised"] == [30, 30.05 + 1]  # the jitter, and the attempt timeout
+    address = f"bin/{made['id']}/capture/{nameless['id']}/timeline"
+    assert api.get(address).json() == {"data": []}
+    assert nameless["webhookId"] is None
+    assert newest["webhookId"] == "a"

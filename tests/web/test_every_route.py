@@ -140,6 +140,9 @@ PREPARERS: dict[str, Preparer] = {
     "PUT /event-type/{event_type}": lambda _: {"description": "Another."},
     "PATCH /event-type/{event_type}": lambda _: {"deprecated": True},
     "DELETE /event-type/{event_type}": nothing,
+    "POST /event-type/import/openapi": lambda _: {
+        "spec": {"openapi": "3.1.0", "webhooks": {f"every.{next(_numbers)}": {"post": {}}}}
+    },
     "GET /app/{app}/msg": nothing,
     "POST /app/{app}/msg": lambda _: EVENT,
     "POST /app/{app}/msg/batch": lambda _: {"messages": [EVENT]},
@@ -163,7 +166,10 @@ PREPARERS: dict[str, Preparer] = {
     "GET /bin/{bin}/capture": nothing,
     "DELETE /bin/{bin}/capture": nothing,
     "GET /bin/{bin}/capture/{capture}": nothing,
+    "GET /bin/{bin}/capture/{capture}/timeline": nothing,
     "DELETE /bin/{bin}/capture/{capture}": nothing,
+    "PUT /bin/{bin}/capture/{capture}/pin": nothing,
+    "DELETE /bin/{bin}/capture/{capture}/pin": nothing,
     "GET /bin/{bin}/tail": nothing,
 }
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from typing import Final
 
 import msgspec
 
 from stafett import errors
 from stafett.ids import BinId, CaptureId
 from stafett.model import Bin, ScriptedReply
+from stafett.services import replies
 from stafett.services.bins import Tail, number_of, reads_with
-from stafett.web import paging
+from stafett.web import paging, timelines
 from stafett.web.calls import Call, Reply, Stream, span
 from stafett.web.wire import (
     BinIn,
     BinOut,
     DeletedOut,
     ReplyIn,
+    TimelineOut,
     bin_out,
     capture_out,
+    step_out,
 )
 
 _HEARTBEAT_SECONDS = 15.0
@@ -60,7 +64,9 @@ async def list_bins(call: Call) -> Reply:
 
 async def create_bin(call: Call) -> Reply:
     """A new bin; its read token is in this answer and nowhere else."""
-    made, read_token = await call.stafett.bins.create(call.read(BinIn).name)
+    given = call.read(BinIn)
+    reply = replies.AFTERWARDS if given.reply is None else _scripted(given.reply, "reply")
+    made, read_token = await call.stafett.bins.create(given.name, reply=reply)
     return Reply(201, _out(call, made, read_token))
 
 
@@ -77,14 +83,36 @@ async def delete_bin(call: Call) -> Reply:
 
 async def put_reply(call: Call) -> Reply:
     """What the bin answers from now on."""
-    body = call.read(ReplyIn)
-    reply = ScriptedReply(
-        status_code=body.status_code,
-        headers=tuple(body.headers),
-        body=body.body.encode(),
-        delay=span(body.delay_ms, unit=_MILLISECOND, field="delay_ms"),
-    )
+    reply = _scripted(call.read(ReplyIn))
     return Reply(200, _out(call, await call.stafett.bins.set_reply(_id(call), reply)))
+
+
+def _scripted(given: ReplyIn, *path: str) -> ScriptedReply:
+    """The reply that stands at `path` of the body. Errors: Invalid, in the words of the wire."""
+    try:
+        reply = ScriptedReply(
+            status_code=given.status_code,
+            headers=tuple(given.headers),
+            body=given.body.encode(),
+            delay=span(given.delay_ms, unit=_MILLISECOND, field="delay_ms"),
+            mode=given.mode,
+            drip_every=span(given.drip_ms, unit=_MILLISECOND, field="drip_ms"),
+            times=given.times,
+        )
+        replies.check(reply)
+    except errors.Invalid as error:
+        raise errors.Invalid([_on_the_wire(each, path) for each in error.problems]) from None
+    return reply
+
+
+def _on_the_wire(problem: errors.Problem, path: tuple[str, ...]) -> errors.Problem:
+    _, name, *rest = problem.loc
+    own = _IN_MILLISECONDS.get(str(name), str(name))
+    return errors.Problem(("body", *path, _NAMES[own], *rest), problem.msg, problem.kind)
+
+
+_NAMES: Final = {each.name: each.encode_name for each in msgspec.structs.fields(ReplyIn)}
+_IN_MILLISECONDS: Final = {"delay": "delay_ms", "drip_every": "drip_ms"}
 
 
 async def list_captures(call: Call) -> Reply:
@@ -101,14 +129,33 @@ async def get_capture(call: Call) -> Reply:
     return Reply(200, capture_out(await call.stafett.bins.capture(_id(call), _capture(call))))
 
 
+async def get_timeline(call: Call) -> Reply:
+    """The requests with the same webhook-id as this one, beside what the schedule promised."""
+    capture = await call.stafett.bins.capture(_id(call), _capture(call))
+    steps = await timelines.of(call.stafett, await call.stafett.bins.get(_id(call)), capture)
+    return Reply(200, TimelineOut(data=[step_out(each) for each in steps]))
+
+
 async def delete_capture(call: Call) -> Reply:
     """Delete one caught request."""
     await call.stafett.bins.delete_capture(_id(call), _capture(call))
     return Reply(204)
 
 
+async def pin_capture(call: Call) -> Reply:
+    """Keep one caught request: clearing and newer ones leave it."""
+    await call.stafett.bins.pin(_id(call), _capture(call))
+    return Reply(204)
+
+
+async def unpin_capture(call: Call) -> Reply:
+    """Keep one caught request no longer than the others."""
+    await call.stafett.bins.unpin(_id(call), _capture(call))
+    return Reply(204)
+
+
 async def clear_bin(call: Call) -> Reply:
-    """Delete everything caught so far."""
+    """Delete everything caught so far that is not pinned."""
     return Reply(200, DeletedOut(deleted=await call.stafett.bins.clear(_id(call))))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from stafett.model import EndpointChanges
+from stafett.model import EndpointChanges, EndpointOptions
 from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
 from stafett.web import paging
 from stafett.web.api_messages import object_of
@@ -52,12 +52,35 @@ def _new(body: EndpointIn) -> NewEndpoint:
         header_family=body.header_family,
         integration=body.integration,
         disabled=body.disabled,
+        options=_options(body),
     )
+
+
+def _options(body: EndpointIn | EndpointPatch) -> EndpointOptions:
+    """Those that the body names. Errors: Invalid, for what is absurd."""
+    options = EndpointOptions()
+    if body.payload_style is not UNSET:
+        options["payload_style"] = body.payload_style
+    if body.retry_schedule is not UNSET:
+        waits = body.retry_schedule
+        options["retry_schedule"] = None if waits is None else tuple(map(_wait, waits))
+    if body.timeout is not UNSET:
+        seconds = body.timeout
+        options["timeout"] = (
+            None if seconds is None else span(seconds, unit=_SECOND, field="timeout")
+        )
+    if body.concurrency is not UNSET:
+        options["concurrency"] = body.concurrency
+    return options
+
+
+def _wait(seconds: float) -> timedelta:
+    return span(seconds, unit=_SECOND, field="retry_schedule")
 
 
 def _changes(body: EndpointPatch) -> EndpointChanges:
     """What the body names; the newer spelling of a field wins over the older."""
-    changes = EndpointChanges()
+    changes = EndpointChanges(**_options(body))
     if body.url is not UNSET:
         changes["url"] = body.url
     if body.name is not UNSET:

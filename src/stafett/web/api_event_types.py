@@ -10,6 +10,7 @@ from stafett.services.event_types import NewEventType
 from stafett.web import paging
 from stafett.web.calls import Call, Reply
 from stafett.web.wire import EventTypeIn, EventTypePatch, event_type_out
+from stafett.web.wire_imports import OpenApiImportIn, openapi_import_out
 
 
 def _name(call: Call) -> str:
@@ -126,3 +127,21 @@ async def delete_event_type(call: Call) -> Reply:
     """Archive one; with `expunge` it is gone for good."""
     await call.stafett.event_types.delete(_name(call), expunge=call.flag("expunge", default=False))
     return Reply(204)
+
+
+async def import_openapi(call: Call) -> Reply:
+    """Bring in the webhooks of an OpenAPI document; `dryRun` tells what that would change."""
+    body = call.read(OpenApiImportIn)
+    steps = await call.stafett.imports.openapi(
+        _document(body), replace_all=body.replace_all, dry_run=body.dry_run
+    )
+    return Reply(200, openapi_import_out(steps, dry_run=body.dry_run))
+
+
+def _document(body: OpenApiImportIn) -> bytes:
+    """Errors: BadRequest."""
+    spec = bytes(body.spec)
+    if (spec == b"null") == (body.spec_raw is None):
+        message = "give the document as spec or as specRaw, one of them"
+        raise errors.BadRequest(message)
+    return spec if body.spec_raw is None else body.spec_raw.encode()

@@ -89,14 +89,15 @@ def idempotency(call: Call) -> Idempotency | None:
 async def create_message(call: Call) -> Reply:
     """Accept one message: 202 once it and its deliveries are on disk."""
     body = call.read(MessageIn)
-    new, promise = _new(body), idempotency(call)
+    new, promise, caller = _new(body), idempotency(call), call.header(b"traceparent")
+    accept = call.stafett.messages.accept
     try:
-        message = await call.stafett.messages.accept(call.app, new, idempotency=promise)
+        message = await accept(call.app, new, idempotency=promise, caller=caller)
     except errors.NotFound:
         if body.application is None:
             raise
         await _make_application(call, body.application)
-        message = await call.stafett.messages.accept(call.app, new, idempotency=promise)
+        message = await accept(call.app, new, idempotency=promise, caller=caller)
     content = not call.scope["query_string"] or call.flag("with_content", default=True)
     return Reply(202, message_out(message, with_content=content))
 
@@ -121,7 +122,8 @@ async def create_batch(call: Call) -> Reply:
             news.append(_new(body))
         except errors.Invalid as error:
             answers[place] = _answer(error)
-    accepted = iter(await call.stafett.messages.accept_batch(call.app, news))
+    caller = call.header(b"traceparent")
+    accepted = iter(await call.stafett.messages.accept_batch(call.app, news, caller=caller))
     count = len(news) + len(answers)
     data = [answers.get(place) or _answer(next(accepted)) for place in range(count)]
     return Reply(200, BatchOut(data=data))

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Awaitable, Collection
 from typing import Any, Final
 
+from typing_extensions import override
+
 from stafett import errors
 from stafett.app import Asgi, Receive, Scope, Send, Stafett
 from stafett.ids import AppId
@@ -43,12 +45,15 @@ _STREAMED: Final[RawHeaders] = [
 _CORS_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _API: Final = PREFIX + "/"
 _INGEST: Final = "/ingest" + PREFIX
+_CATALOG: Final = "/catalog"
 _PAGES: Final = frozenset({"/", "/health", "/ready", "/metrics", "/openapi.json", "/docs"})
 
+_PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
 
-def make_app(stafett: Stafett) -> Asgi:
-    """The HTTP side of `stafett`."""
-    return _App(stafett)
+
+def make_app(stafett: Stafett, *, only_probes: bool = False) -> Asgi:
+    """The HTTP side of `stafett`; of one that only sends, `only_probes`."""
+    return _Probes(stafett) if only_probes else _App(stafett)
 
 
 class _App:
@@ -61,6 +66,7 @@ class _App:
         self._promises = Promises(stafett)
         self._pages = openapi.Pages(stafett)
         self._pages_for_people: Any = None
+        self._pages_for_anybody: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -117,6 +123,8 @@ class _App:
             return self._api(path, scope, receive)
         if path == "/admin" or path.startswith("/admin/"):
             return self._admin().answer(path, scope, receive)
+        if path == _CATALOG or path.startswith(f"{_CATALOG}/"):
+            return self._catalogue(path, scope)
         first, _, rest = path[1:].partition("/")
         if first == "in" and rest:
             token = rest.partition("/")[0]
@@ -129,6 +137,17 @@ class _App:
             admin = importlib.import_module("stafett.web.admin.app")
             self._pages_for_people = admin.Admin(self._stafett, read=_read)
         return self._pages_for_people
+
+    async def _catalogue(self, path: str, scope: Scope) -> Reply:
+        """Where it is not switched on, there is nothing, as anywhere else."""
+        if not self._stafett.settings.public_catalog:
+            raise _unknown(path)
+        if scope["method"] not in {"GET", "HEAD"}:
+            return _other_method(scope, {"GET"})
+        if self._pages_for_anybody is None:
+            catalogue = importlib.import_module("stafett.web.catalogue")
+            self._pages_for_anybody = catalogue.Catalogue(self._stafett)
+        return await self._pages_for_anybody.answer(path, scope)
 
     async def _page(self, path: str, scope: Scope) -> Reply:
         if path.startswith(_INGEST):
@@ -154,7 +173,9 @@ class _App:
                 return Reply(200, await self._pages.reading(), self._pages.reading_headers())
 
     async def _api(self, path: str, scope: Scope, receive: Receive) -> Reply | Stream:
-        routes, values = self._tree.find(path[len(_API) :]) or ({}, [])
+        # Nothing has a name with NUL in it, and not every store can be asked for one.
+        known = None if "\0" in path else self._tree.find(path[len(_API) :])
+        routes, values = known or ({}, [])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = routes.get(method)
         if route is None:
@@ -193,6 +214,20 @@ class _App:
         if route.access is not Access.APP:
             message = "this needs an owner token; this one is for a single application"
             raise errors.Forbidden(message)
+
+
+class _Probes(_App):
+    """What is asked of a process that only sends."""
+
+    @override
+    def _answer(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[Reply | Stream | None]:
+        path = _own_path(scope).rstrip("/")
+        if path not in _PROBES:
+            message = f"this process only sends: it has {', '.join(sorted(_PROBES))}"
+            raise errors.NotFound(message)
+        return self._page(path, scope)
 
 
 def _own_path(scope: Scope) -> str:

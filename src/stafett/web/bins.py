@@ -1,17 +1,21 @@
 """Catching: whatever is sent below `/in/{token}` is kept byte for byte and answered by script.
 
 The answer is a stranger's words on our origin, so every one carries a policy under which a browser
-runs nothing of it.
+runs nothing of it. One that takes its time ends when its caller leaves and when the server stops.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Final
 
 from stafett import errors
 from stafett.app import Receive, Scope, Send, Stafett
-from stafett.model import ScriptedReply
+from stafett.model import ReplyMode, ScriptedReply
+from stafett.services import replies
 from stafett.services.bins import MAX_BODY_BYTES, Caught
 from stafett.web.calls import RawHeaders, Reply
 
@@ -43,25 +47,30 @@ async def catch(
     except TimeoutError:
         detail = f"the body did not come within {_BODY_SECONDS} seconds"
         return _refusal(408, "request_timeout", detail)
+    answer = await stafett.bins.catch(token, _caught(scope, body, truncated=truncated))
+    del body  # it is on disk: nothing so large is held for as long as a connection may be
+    with answer as reply:
+        to = _Caller(send, with_body=scope["method"] != "HEAD")
+        if not replies.takes_time(reply):
+            await to.answer(reply)
+            return None
+        async with _patience(receive, stafett.stopping) as patience:
+            return await _in_its_time(reply, to, patience)
+
+
+def _caught(scope: Scope, body: bytes, *, truncated: bool) -> Caught:
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     client = scope.get("client")
-    reply = await stafett.bins.catch(
-        token,
-        Caught(
-            method=scope["method"],
-            target=raw_path + (b"?" + query if query else b""),
-            http_version=scope["http_version"],
-            headers=tuple(scope["headers"]),
-            body=body,
-            truncated=truncated,
-            peer=client[0] if client else "",
-        ),
+    return Caught(
+        method=scope["method"],
+        target=raw_path + (b"?" + query if query else b""),
+        http_version=scope["http_version"],
+        headers=tuple(scope["headers"]),
+        body=body,
+        truncated=truncated,
+        peer=client[0] if client else "",
     )
-    if reply.delay:
-        await asyncio.sleep(reply.delay.total_seconds())
-    await _answer(send, reply, with_body=scope["method"] != "HEAD")
-    return None
 
 
 def _has_too_much_of_headers(headers: RawHeaders) -> bool:
@@ -94,20 +103,103 @@ async def _read(receive: Receive) -> tuple[bytes, bool]:
             return bytes(body), truncated
 
 
-async def _answer(send: Send, reply: ScriptedReply, *, with_body: bool) -> None:
-    headers: RawHeaders = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
-    ]
-    if not any(name.lower() == b"content-type" for name, _ in headers):
-        headers.append((b"content-type", b"text/plain; charset=utf-8"))
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    if reply.status_code in {204, 304}:
-        headers.pop()
-    await send(
-        {
-            "type": "http.response.start",
-            "status": reply.status_code,
-            "headers": [*headers, *_SAFE],
-        }
-    )
-    await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+# --- answering --------------------------------------------------------------------------------
+
+
+class _Caller:
+    """Who is answered."""
+
+    def __init__(self, send: Send, *, with_body: bool) -> None:
+        self._send = send
+        self.with_body = with_body
+
+    async def answer(self, reply: ScriptedReply) -> None:
+        """All of it, now."""
+        await self.begin(reply)
+        await self.body(reply.body if self.with_body else b"", more=False)
+
+    async def begin(self, reply: ScriptedReply) -> None:
+        """Status and headers."""
+        headers: RawHeaders = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
+        ]
+        if not any(name.lower() == b"content-type" for name, _ in headers):
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        if reply.status_code not in {204, 304}:
+            headers.append((b"content-length", str(len(reply.body)).encode()))
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": reply.status_code,
+                "headers": [*headers, *_SAFE],
+            }
+        )
+
+    async def body(self, part: bytes, *, more: bool) -> None:
+        """A part of the body."""
+        await self._send({"type": "http.response.body", "body": part, "more_body": more})
+
+
+class _Patience:
+    """Waits, but not for a caller who has left, and not beyond the server's end."""
+
+    def __init__(self, receive: Receive, stopping: asyncio.Event) -> None:
+        self._left = asyncio.create_task(_left(receive))
+        self._stopping = asyncio.create_task(stopping.wait())
+
+    @property
+    def left(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._left.done()
+
+    async def wait(self, duration: timedelta) -> bool:
+        """Whether it was possible to wait so long."""
+        ends = (self._left, self._stopping)
+        done, _ = await asyncio.wait(
+            ends, timeout=duration.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+        )
+        return not done
+
+    async def end(self) -> None:
+        """Watch nothing any more."""
+        for each in (self._left, self._stopping):
+            each.cancel()
+        await asyncio.gather(self._left, self._stopping, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the caller has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextlib.asynccontextmanager
+async def _patience(receive: Receive, stopping: asyncio.Event) -> AsyncGenerator[_Patience, None]:
+    patience = _Patience(receive, stopping)
+    try:
+        yield patience
+    finally:
+        await patience.end()
+
+
+async def _in_its_time(reply: ScriptedReply, to: _Caller, patience: _Patience) -> Reply | None:
+    """When the server stops, a delay is over, a drip flows, and a hang ends in a refusal."""
+    await patience.wait(reply.delay)
+    if reply.mode is ReplyMode.HANG:
+        await patience.wait(replies.MAX_HELD)
+        if not patience.left:
+            return _refusal(503, "unavailable", "this bin answers nobody, and has ended the wait")
+    elif reply.mode is ReplyMode.DRIP and to.with_body:
+        await _drip(reply, to, patience)
+    else:
+        await to.answer(reply)
+    return None
+
+
+async def _drip(reply: ScriptedReply, to: _Caller, patience: _Patience) -> None:
+    await to.begin(reply)
+    sent = 0
+    while sent < len(reply.body) and await patience.wait(reply.drip_every):
+        await to.body(reply.body[sent : sent + 1], more=True)
+        sent += 1
+    await to.body(reply.body[sent:], more=False)

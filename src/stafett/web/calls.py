@@ -166,7 +166,7 @@ def aware(at: datetime, *, field: str) -> datetime:
         raise errors.Invalid([problem]) from None
 
 
-def span(amount: int, *, unit: timedelta, field: str) -> timedelta:
+def span(amount: float, *, unit: timedelta, field: str) -> timedelta:
     """`amount` times `unit`, as the body's `field` says. Errors: Invalid, for what is absurd."""
     try:
         return amount * unit

@@ -53,7 +53,6 @@ _OF_THE_API: Final = (
     "environment/**",
     "event-type/*/retry-schedule",
     "event-type/export/openapi",
-    "event-type/import/openapi",
     "events/**",
     "integration/**",
     "management/**",

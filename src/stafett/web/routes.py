@@ -14,7 +14,7 @@ from stafett.web import api_event_types as event_types
 from stafett.web import api_messages as messages
 from stafett.web import api_tokens as tokens
 from stafett.web import api_users as users
-from stafett.web import probes, wire
+from stafett.web import probes, wire, wire_imports
 from stafett.web.calls import Handler
 
 PREFIX = "/api/v1"
@@ -71,6 +71,8 @@ _ORDERED = (*_PAGE, "order")
 _ABOUT = (*_PAGE, "event_types", "channel", "tag", "before", "after", "with_content")
 _ABOUT_ATTEMPTS = (*_ABOUT, "status", "status_code_class", "with_msg")
 _BATCH_BYTES = 64 * 1024 * 1024
+_IMPORT_BYTES = 4 * 1024 * 1024
+"""A document of 1 MiB as a JSON text, whatever in it is escaped."""
 
 _APP = "/app/{app}"
 _EP = "/app/{app}/endpoint/{endpoint}"
@@ -231,6 +233,15 @@ def _add_event_types(table: _Table) -> None:
         out=out,
     )
     add(f"DELETE {one}", event_types.delete_event_type, 204, access=owner, query=("expunge",))
+    add(
+        "POST /event-type/import/openapi",
+        event_types.import_openapi,
+        200,
+        access=owner,
+        body=wire_imports.OpenApiImportIn,
+        out=wire_imports.OpenApiImportOut,
+        max_body=_IMPORT_BYTES,
+    )
 
 
 def _add_messages(table: _Table) -> None:
@@ -275,7 +286,13 @@ def _add_attempts(table: _Table) -> None:
         query=_ABOUT_ATTEMPTS,
         out=out,
     )
-    add(f"GET {_MSG}/attempt/{{attempt}}", attempts.get_attempt, 200, out=out)
+    add(
+        f"GET {_MSG}/attempt/{{attempt}}",
+        attempts.get_attempt,
+        200,
+        query=("with_content",),
+        out=out,
+    )
     add(
         f"DELETE {_MSG}/attempt/{{attempt}}/content",
         attempts.expunge_attempt,
@@ -321,7 +338,10 @@ def _add_bins(table: _Table) -> None:
     add_reading(f"GET {captures}", bins.list_captures, query=_ORDERED, out=wire.CaptureOut)
     add(f"DELETE {captures}", bins.clear_bin, 200, out=wire.DeletedOut)
     add_reading(f"GET {captures}/{{capture}}", bins.get_capture, out=wire.CaptureOut)
+    add_reading(f"GET {captures}/{{capture}}/timeline", bins.get_timeline, out=wire.TimelineOut)
     add(f"DELETE {captures}/{{capture}}", bins.delete_capture, 204)
+    add(f"PUT {captures}/{{capture}}/pin", bins.pin_capture, 204)
+    add(f"DELETE {captures}/{{capture}}/pin", bins.unpin_capture, 204)
     add_reading(f"GET {_BIN}/tail", bins.tail, query=("after",))
 
 

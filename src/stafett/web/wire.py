@@ -7,7 +7,7 @@ new field names of the format are both read and both written; unknown fields are
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -27,14 +27,18 @@ from stafett.model import (
     Json,
     Message,
     PayloadCheck,
+    PayloadStyle,
+    ReplyMode,
     Role,
     Task,
     Token,
     Trigger,
     User,
 )
+from stafett.services.timelines import Step, Verdict
 
 T = TypeVar("T")
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class In(msgspec.Struct, rename="camel", kw_only=True):
@@ -128,6 +132,13 @@ class EndpointIn(In):
     headers: dict[str, str] | None = None
     header_family: HeaderFamily | None = None
     integration: str | None = None
+    payload_style: PayloadStyle | UnsetType = UNSET
+    retry_schedule: list[float] | UnsetType | None = UNSET
+    """Seconds; null: the server's."""
+    timeout: float | UnsetType | None = UNSET
+    """Seconds; null: the server's."""
+    concurrency: int | UnsetType | None = UNSET
+    """Null: as many requests at once as it stands."""
 
 
 class EndpointPatch(In):
@@ -146,6 +157,10 @@ class EndpointPatch(In):
     metadata: dict[str, str] | UnsetType | None = UNSET
     header_family: HeaderFamily | UnsetType = UNSET
     integration: str | UnsetType = UNSET
+    payload_style: PayloadStyle | UnsetType = UNSET
+    retry_schedule: list[float] | UnsetType | None = UNSET
+    timeout: float | UnsetType | None = UNSET
+    concurrency: int | UnsetType | None = UNSET
 
 
 class EndpointOut(Out):
@@ -163,6 +178,7 @@ class EndpointOut(Out):
     integration: str
     event_count: int
     header_family: str
+    payload_style: str
     uid: str | None = None
     event_types: list[str] | None = None
     filter_types: list[str] | None = None
@@ -176,11 +192,22 @@ class EndpointOut(Out):
     last_attempt_at: datetime | None = None
     last_status_code: int | None = None
     last_cause: str | None = None
+    retry_schedule: list[float] | None = None
+    """Seconds; not there: the server's."""
+    timeout: float | None = None
+    """Seconds; not there: the server's."""
+    concurrency: int | None = None
+
+
+def _seconds(duration: timedelta) -> float:
+    """Whole ones without a fraction."""
+    seconds = duration.total_seconds()
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:  # the fields of EndpointOut
     event_types = sorted(endpoint.event_types) if endpoint.event_types else None
-    health = endpoint.health
+    health, waits, timeout = endpoint.health, endpoint.retry_schedule, endpoint.timeout
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -207,6 +234,10 @@ def _endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:  # the fields of End
         "last_attempt_at": health.last_attempt_at,
         "last_status_code": health.last_status_code,
         "last_cause": health.last_cause,
+        "payload_style": endpoint.payload_style,
+        "retry_schedule": None if waits is None else [_seconds(each) for each in waits],
+        "timeout": None if timeout is None else _seconds(timeout),
+        "concurrency": endpoint.concurrency,
     }
 
 
@@ -756,12 +787,6 @@ def user_out(user: User) -> UserOut:
 # --- bins -------------------------------------------------------------------------------------
 
 
-class BinIn(In):
-    """A new bin."""
-
-    name: str | None = None
-
-
 class ReplyIn(In):
     """What a bin is to answer."""
 
@@ -769,6 +794,16 @@ class ReplyIn(In):
     headers: list[tuple[str, str]] = []
     body: str = ""
     delay_ms: int = 0
+    mode: ReplyMode = ReplyMode.WHOLE
+    drip_ms: int = 1_000
+    times: int = 0
+
+
+class BinIn(In):
+    """A new bin."""
+
+    name: str | None = None
+    reply: ReplyIn | None = None
 
 
 class ReplyOut(msgspec.Struct, rename="camel", kw_only=True):
@@ -778,6 +813,9 @@ class ReplyOut(msgspec.Struct, rename="camel", kw_only=True):
     headers: list[tuple[str, str]]
     body: str
     delay_ms: int
+    mode: ReplyMode
+    drip_ms: int
+    times: int
 
 
 class BinOut(Out):
@@ -805,7 +843,10 @@ def bin_out(found: Bin, *, url: str, read_token: str | None = None) -> BinOut:
             status_code=reply.status_code,
             headers=list(reply.headers),
             body=text_of(reply.body),
-            delay_ms=round(reply.delay.total_seconds() * 1e3),
+            delay_ms=reply.delay // _MILLISECOND,
+            mode=reply.mode,
+            drip_ms=reply.drip_every // _MILLISECOND,
+            times=reply.times,
         ),
         read_token=read_token,
     )
@@ -829,6 +870,8 @@ class CaptureOut(msgspec.Struct, rename="camel", kw_only=True):
     status_code: int
     message_id: str | None
     attempt_id: str | None
+    webhook_id: str | None
+    pinned: bool
 
 
 def capture_out(capture: Capture) -> CaptureOut:
@@ -849,6 +892,42 @@ def capture_out(capture: Capture) -> CaptureOut:
         status_code=capture.status_code,
         message_id=capture.message_id,
         attempt_id=capture.attempt_id,
+        webhook_id=capture.webhook_id,
+        pinned=capture.pinned,
+    )
+
+
+class StepOut(msgspec.Struct, rename="camel", kw_only=True):
+    """One request of a message beside what the retry schedule promised; durations in seconds."""
+
+    capture_id: str
+    number: int
+    received_at: datetime
+    status_code: int
+    attempt_id: str | None
+    verdict: Verdict
+    gap: float | None
+    promised: tuple[float, float] | None
+
+
+class TimelineOut(msgspec.Struct, rename="camel", kw_only=True):
+    """The requests of one message, oldest first."""
+
+    data: list[StepOut]
+
+
+def step_out(step: Step) -> StepOut:
+    """A step of a timeline as the wire shows it."""
+    window = step.window
+    return StepOut(
+        capture_id=step.arrival.id,
+        number=step.arrival.number,
+        received_at=step.arrival.received_at,
+        status_code=step.arrival.status_code,
+        attempt_id=step.arrival.attempt_id,
+        verdict=step.verdict,
+        gap=None if step.gap is None else _seconds(step.gap),
+        promised=window and (_seconds(window[0]), _seconds(window[1])),
     )
 
 
