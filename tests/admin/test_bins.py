@@ -285,7 +285,8 @@ def own(owner: Person, **fields: str) -> tuple[str, str, str]:
     """A bin with a real event in it: its id, where it catches, and the webhook."""
     bin_id, catches = owner.bin()
     webhook = owner.webhook(url=catches, name="To a bin", **fields)
-    owner.see_once(f"bins/{bin_id}", owner.emit('{"payment_id": 5}'))
+    owner.emit('{"payment_id": 5}')
+    owner.see_once(f"bins/{bin_id}", "Open the delivery")  # once it is recorded
     return bin_id, catches, webhook
 
 
@@ -381,6 +382,7 @@ def test_requests_of_one_message_stand_in_a_row(owner: Person) -> None:
     timeline = html.partition("All requests of this message")[2].partition("</ol>")[0]
     assert re.findall(r"#(\d)<", timeline) == ["1", "3"]
     assert timeline.count("later") == 1
+    owner.see_once(f"bins/{bin_id}", "sent again by hand")
 
 
 def test_a_message_of_another_application_has_its_both_ends(owner: Person) -> None:

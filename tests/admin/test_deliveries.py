@@ -184,7 +184,7 @@ def test_a_timeline_shows_both_sides_of_each_attempt(owner: Person, app: str) ->
     html = owner.see_once(f"deliveries/{message}/{endpoint}?{app}", "Next attempt:")
 
     for text in (
-        *(">500</span>", "the endpoint answered 500", "next try in", f"POST {url}"),
+        *(">500</span>", "The endpoint answered 500", "next try in", f"POST {url}"),
         *("webhook-signature", "X-Mine", "plain", "x-why", "full moon", "77001"),
         "&#34;why&#34;: &#34;moon&#34;",
     ):

@@ -54,6 +54,16 @@ def test_settings_are_shown_with_secrets_masked(owner: Person) -> None:
     assert str(owner.site.data) in row(html, "<code>STAFETT_DATA</code>")
 
 
+def test_settings_say_where_they_came_from(owner: Person) -> None:
+    html = owner.see("settings")
+    for variable, source in (
+        ("STAFETT_PORT", "flag"),
+        ("STAFETT_ALLOW_NETWORKS", "environment"),
+        ("STAFETT_CATALOG", "default"),
+    ):
+        assert f">{source}</td>" in row(html, f"<code>{variable}</code>")
+
+
 @pytest.mark.parametrize("path", ["", "/tokens", "/users", "/applications", "/audit"])
 def test_settings_are_not_for_developers(developer: Person, admin: Person, path: str) -> None:
     developer.see(f"settings{path}", status=403)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from stafett.web.admin import view_bins as bins
+from stafett.web.admin import view_captures as captures
 from stafett.web.admin import view_deliveries as deliveries
 from stafett.web.admin import view_event_types as event_types
 from stafett.web.admin import view_events as events
+from stafett.web.admin import view_imports as imports
 from stafett.web.admin import view_overview as overview
 from stafett.web.admin import view_people as people
 from stafett.web.admin import view_settings as settings
@@ -19,8 +21,10 @@ PAGES: Final[tuple[Page, ...]] = (
     *people.PAGES,
     *webhooks.PAGES,
     *bins.PAGES,
+    *captures.PAGES,
     *deliveries.PAGES,
     *events.PAGES,
     *event_types.PAGES,
+    *imports.PAGES,
     *settings.PAGES,
 )

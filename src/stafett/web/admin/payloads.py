@@ -9,10 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, cast
 
-from stafett import errors
+import msgspec
+
+from stafett import bodies, errors
+from stafett.ids import EndpointId, MessageId
+from stafett.model import Attempt, EventType, Message, PayloadStyle
 from stafett.services.event_types import is_hidden
 from stafett.web.admin import captures, render
 
@@ -180,3 +185,38 @@ def readable(body: bytes, *, limit: int = captures.TEXT_BYTES) -> Text:
     if pretty is not None:
         return Text(pretty, cut=False)
     return Text(render.visible(body[:limit]), cut=len(body) > limit)
+
+
+# --- as it is sent ----------------------------------------------------------------------------
+
+_SOME_MESSAGE: Final = "msg_…"
+_SOME_ENDPOINT: Final = "ep_…"
+
+
+def sent(attempt: Attempt, message: Message) -> bytes | None:
+    """The body of an attempt, byte for byte; None: the payload is gone, and with it what it was."""
+    if message.payload is None:
+        return None
+    style = bodies.style_of(attempt.outcome.request_headers)
+    source = bodies.Source(
+        event_type=message.event_type,
+        message_id=message.id,
+        endpoint_id=attempt.endpoint_id,
+        accepted_at=message.created_at,
+    )
+    return bodies.body(style, message.payload, source)
+
+
+def preview(
+    event_type: EventType, style: PayloadStyle, *, endpoint_id: str, now: datetime
+) -> str | None:
+    """How the event's sample would be sent; None where that is the sample itself."""
+    if style is PayloadStyle.ACCEPTED or event_type.sample is None:
+        return None
+    source = bodies.Source(
+        event_type=event_type.name,
+        message_id=MessageId(_SOME_MESSAGE),
+        endpoint_id=EndpointId(endpoint_id or _SOME_ENDPOINT),
+        accepted_at=now,
+    )
+    return render.pretty(bodies.body(style, msgspec.json.encode(event_type.sample), source))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stafett import errors
+from stafett import bodies, errors
 from stafett.ids import EndpointId
 from stafett.model import (
     Attempt,
@@ -15,7 +15,9 @@ from stafett.model import (
     DeliveryState,
     Endpoint,
     Headers,
+    Message,
     PageQuery,
+    PayloadStyle,
     Role,
     Trigger,
 )
@@ -141,6 +143,8 @@ class Try:
     request_headers: list[tuple[str, str]]
     reply_headers: list[tuple[str, str]]
     reply: payloads.Text
+    body: payloads.Text | None
+    """What was sent, where that was not the payload as it came."""
 
     @property
     def by_hand(self) -> bool:
@@ -148,7 +152,7 @@ class Try:
         return self.attempt.trigger is Trigger.MANUAL
 
     @classmethod
-    def of(cls, attempt: Attempt, *, chosen: bool) -> Try:
+    def of(cls, attempt: Attempt, *, body: bytes | None, chosen: bool) -> Try:
         """The reply of the chosen one in full: twenty of them may be more than a mebibyte."""
         outcome = attempt.outcome
         limit = captures.TEXT_BYTES if chosen else _BEGINNING
@@ -158,7 +162,20 @@ class Try:
             request_headers=_without_secrets(outcome.request_headers),
             reply_headers=_without_secrets(outcome.response_headers),
             reply=payloads.readable(outcome.response_body, limit=limit),
+            body=None if body is None else payloads.readable(body, limit=limit),
         )
+
+
+def _tries(attempts: Sequence[Attempt], message: Message, *, chosen: str) -> list[Try]:
+    """Each with the body of its style, which is made once: it may be a mebibyte."""
+    made: dict[PayloadStyle, bytes | None] = {PayloadStyle.ACCEPTED: None}
+    tries: list[Try] = []
+    for each in attempts:
+        style = bodies.style_of(each.outcome.request_headers)
+        if style not in made:
+            made[style] = payloads.sent(each, message)
+        tries.append(Try.of(each, body=made[style], chosen=each.id == chosen))
+    return tries
 
 
 def _without_secrets(headers: Headers) -> list[tuple[str, str]]:
@@ -190,7 +207,7 @@ async def _page(visit: Visit, *, refused: str = "") -> Reply:
         message=message,
         endpoint=await _endpoint(visit, delivery.endpoint_id),
         delivery=delivery,
-        tries=[Try.of(each, chosen=each.id == chosen) for each in attempts],
+        tries=_tries(attempts, message, chosen=chosen),
         older=None if page.done else attempts[-1].id,
         newest=visit.one("from") is None,
         payload=None if message.payload is None else payloads.readable(message.payload),

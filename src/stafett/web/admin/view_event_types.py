@@ -9,10 +9,10 @@ from typing import Final, cast
 import msgspec
 
 from stafett import errors
-from stafett.model import EventType, EventTypeChanges, Json, PayloadCheck, Role
+from stafett.model import EventType, EventTypeChanges, Json, PayloadCheck, PayloadStyle, Role
 from stafett.services import samples
-from stafett.services.event_types import NewEventType, schema_in_force
-from stafett.web.admin import render
+from stafett.services.event_types import NewEventType, schema_in_force, with_newest
+from stafett.web.admin import payloads, render
 from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
@@ -55,12 +55,24 @@ async def show_one(visit: Visit) -> Reply:
 
 
 async def show_card(visit: Visit) -> Reply:
-    """Fields and sample alone, for the webhook form; `name` may come several times."""
+    """Fields and sample alone, for the webhook form; `name` may come several times.
+
+    `style` and `webhook` say how, and to whom, the sample would be sent.
+    """
     found = [await visit.stafett.event_types.get(name) for name in visit.many("name")[:_MAX_CARDS]]
     if not found:
         message = "name an event type"
         raise errors.NotFound(message)
-    return visit.page("event_type_card.html", cards=[(each, fields_of(each)) for each in found])
+    asked = visit.one("style")
+    style = PayloadStyle(asked) if asked in set(PayloadStyle) else PayloadStyle.ACCEPTED
+    webhook, now = visit.one("webhook") or "", visit.stafett.now()
+    return visit.page(
+        "event_type_card.html",
+        cards=[(each, fields_of(each)) for each in found],
+        previews={
+            each.name: payloads.preview(each, style, endpoint_id=webhook, now=now) for each in found
+        },
+    )
 
 
 # --- changing it ------------------------------------------------------------------------------
@@ -126,7 +138,7 @@ class Form:
             group=self.group or None,
             description=self.description,
             fires_when=self.fires_when,
-            schemas=_with_newest(known, schema),
+            schemas=None if schema is None else with_newest(known, schema),
             sample=sample,
             sensitive_fields=self.sensitive_fields.replace(",", " ").split(),
             check=PayloadCheck(self.check),
@@ -156,15 +168,6 @@ def _where_broken(text: str) -> str:
     except json.JSONDecodeError as error:
         return f"is not JSON: line {error.lineno}, column {error.colno}"
     return ""
-
-
-def _with_newest(known: EventType | None, schema: Json) -> dict[str, Json] | None:
-    """All versions, `schema` as the one in force."""
-    if schema is None:
-        return None
-    versions = dict(known.schemas or {}) if known is not None else {}
-    versions[max(versions, key=int) if versions else "1"] = schema
-    return versions
 
 
 async def show_new(visit: Visit) -> Reply:

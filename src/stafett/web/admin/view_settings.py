@@ -31,10 +31,12 @@ Problems = tuple[errors.Problem, ...]
 
 
 async def show(visit: Visit) -> Reply:
-    """Every setting with its value; secrets are masked."""
+    """Every setting with its value and where it came from; secrets are masked."""
+    stafett = visit.stafett
+    loaded = settings.Loaded(settings=stafett.settings, sources=stafett.sources)
     rows = [
-        (spec, settings.show(getattr(visit.stafett.settings, spec.name)))
-        for spec in settings.SPECS
+        (spec, value, source)
+        for spec, value, source in settings.describe(loaded)
         if spec.name not in _OF_THE_COMMAND_LINE
     ]
     return visit.page("settings.html", rows=rows)

@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from stafett import errors
-from stafett.model import Endpoint, EndpointChanges, EventType, HeaderFamily, Role
+from stafett import errors, settings
+from stafett.model import (
+    Endpoint,
+    EndpointChanges,
+    EndpointOptions,
+    EventType,
+    HeaderFamily,
+    PayloadStyle,
+    Role,
+)
+from stafett.services.deliveries import TestResult
 from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
-from stafett.web.admin import render
+from stafett.web.admin import payloads, render
 from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
@@ -111,6 +120,10 @@ class Form:
     headers: str = ""
     metadata: str = ""
     secret: str = ""
+    payload_style: str = PayloadStyle.ACCEPTED.value
+    retry_schedule: str = ""
+    timeout: str = ""
+    concurrency: str = ""
     problems: list[errors.Problem] = field(default_factory=list[errors.Problem])
 
     @classmethod
@@ -129,6 +142,10 @@ class Form:
             headers=visit.field("headers"),
             metadata=visit.field("metadata"),
             secret=visit.field("secret"),
+            payload_style=visit.field("payload_style", PayloadStyle.ACCEPTED.value),
+            retry_schedule=visit.field("retry_schedule"),
+            timeout=visit.field("timeout"),
+            concurrency=visit.field("concurrency"),
         )
 
     @classmethod
@@ -147,22 +164,18 @@ class Form:
             header_family=endpoint.header_family.value,
             headers=_lines(shown | dict.fromkeys(hidden, _HIDDEN)),
             metadata=_lines(endpoint.metadata),
+            payload_style=endpoint.payload_style.value,
+            retry_schedule=_written(endpoint.retry_schedule),
+            timeout="" if endpoint.timeout is None else settings.show(endpoint.timeout),
+            concurrency="" if endpoint.concurrency is None else str(endpoint.concurrency),
         )
 
     def values(self) -> dict[str, Any]:
-        """The fields as a webhook has them, without its headers. Problems are noted."""
-        try:
-            limit = int(self.rate_limit) if self.rate_limit else None
-        except ValueError:
-            limit = None
-            self.note("rate_limit", "must be a whole number")
+        """The fields as a webhook has them, without headers and options. Problems are noted."""
         if not self.every_event and not self.event_types:
             self.note("event_types", "choose at least one event, or all")
         if len(self.name) < _MIN_NAME:
             self.note("name", f"must have at least {_MIN_NAME} characters")
-        if self.header_family not in set(HeaderFamily):
-            self.note("header_family", "is not one of the choices")
-            self.header_family = HeaderFamily.WEBHOOK.value
         channels = frozenset(self.channels.replace(",", " ").split())
         return {
             "name": self.name,
@@ -170,10 +183,57 @@ class Form:
             "event_types": None if self.every_event else frozenset(self.event_types),
             "description": self.description,
             "channels": channels or None,
-            "rate_limit": limit,
-            "header_family": HeaderFamily(self.header_family),
+            "rate_limit": self.whole("rate_limit", self.rate_limit),
+            "header_family": self.family(),
             "metadata": self.pairs("metadata", self.metadata),
         }
+
+    def options(self) -> EndpointOptions:
+        """What it has otherwise than usual. Problems are noted."""
+        return EndpointOptions(
+            payload_style=self.style(),
+            retry_schedule=self.waits(),
+            timeout=self.duration("timeout", self.timeout),
+            concurrency=self.whole("concurrency", self.concurrency),
+        )
+
+    def family(self) -> HeaderFamily:
+        """The usual one where it is none that is offered."""
+        if self.header_family not in set(HeaderFamily):
+            self.note("header_family", "is not one of the choices")
+            self.header_family = HeaderFamily.WEBHOOK.value
+        return HeaderFamily(self.header_family)
+
+    def style(self) -> PayloadStyle:
+        """The usual one where it is none that is offered."""
+        if self.payload_style not in set(PayloadStyle):
+            self.note("payload_style", "is not one of the choices")
+            self.payload_style = PayloadStyle.ACCEPTED.value
+        return PayloadStyle(self.payload_style)
+
+    def waits(self) -> tuple[timedelta, ...] | None:
+        """The schedule; a single 0, which no wait can be, says that there is no second attempt."""
+        parts = [each.strip() for each in self.retry_schedule.split(",") if each.strip()]
+        waits = [self.duration("retry_schedule", each) for each in parts]
+        if waits == [timedelta(0)]:
+            return ()
+        return tuple(each for each in waits if each is not None) or None
+
+    def whole(self, name: str, text: str) -> int | None:
+        """A whole number; None where nothing was written."""
+        try:
+            return int(text) if text else None
+        except ValueError:
+            self.note(name, "must be a whole number")
+            return None
+
+    def duration(self, name: str, text: str) -> timedelta | None:
+        """A duration as settings have it; None where nothing was written."""
+        try:
+            return settings.parse_duration(text) if text else None
+        except ValueError as error:
+            self.note(name, str(error))
+            return None
 
     def pairs(self, name: str, text: str) -> dict[str, str]:
         """Lines of `name: value`."""
@@ -187,13 +247,10 @@ class Form:
         return found
 
     def note(self, name: str, message: str) -> None:
-        """A field cannot stay as it is."""
-        self.problems.append(errors.Problem(("body", name), message))
-
-    def close(self) -> None:
-        """Errors: Invalid, when there was any problem."""
-        if self.problems:
-            raise errors.Invalid(self.problems)
+        """A field cannot stay as it is; once is enough to say so."""
+        problem = errors.Problem(("body", name), message)
+        if problem not in self.problems:
+            self.problems.append(problem)
 
 
 _MIN_NAME: Final = 2
@@ -202,6 +259,13 @@ _HIDDEN: Final = render.MASK
 
 def _lines(pairs: Any) -> str:
     return "\n".join(f"{name}: {value}" for name, value in pairs.items())
+
+
+def _written(waits: tuple[timedelta, ...] | None) -> str:
+    """A schedule as the form has it."""
+    if waits is None:
+        return ""
+    return ", ".join(map(settings.show_duration, waits)) or "0"
 
 
 async def show_new(visit: Visit) -> Reply:
@@ -214,21 +278,38 @@ async def show_new(visit: Visit) -> Reply:
 async def create(visit: Visit) -> Reply:
     """Add the webhook, or show the form again with what is wrong."""
     form = Form.sent(visit)
+    values, options = form.values(), form.options()
+    headers, secret = form.pairs("headers", form.headers), form.secret or None
+    if form.problems:
+        changes = EndpointChanges(**values, **options, headers=headers)
+        return await _to_mend(visit, form, None, changes=changes, secret=secret)
+    new = NewEndpoint(
+        **values, headers=headers, secret=secret, disabled=not form.active, options=options
+    )
     try:
-        values = form.values()
-        headers = form.pairs("headers", form.headers)
-        form.close()
-        endpoint = await visit.stafett.endpoints.create(
-            visit.app_ref,
-            NewEndpoint(
-                **values, headers=headers, secret=form.secret or None, disabled=not form.active
-            ),
-        )
+        endpoint = await visit.stafett.endpoints.create(visit.app_ref, new)
     except errors.Invalid as error:
         form.problems = list(error.problems)
         return await _form(visit, form, None, status=422)
     await visit.note("webhook.created", target=endpoint.id, detail=endpoint.url)
     return visit.go("webhooks", notice="webhook-added", new=endpoint.id)
+
+
+async def _to_mend(
+    visit: Visit,
+    form: Form,
+    endpoint: Endpoint | None,
+    *,
+    changes: EndpointChanges,
+    secret: str | None = None,
+) -> Reply:
+    """The form with its own problems, and with what is wrong in the fields that it could read."""
+    noted = {each.loc[1] for each in form.problems}
+    found = await visit.stafett.endpoints.check(
+        visit.app_ref, changes, ref=endpoint and endpoint.id, secret=secret
+    )
+    form.problems += [each for each in found if each.loc[1] not in noted]
+    return await _form(visit, form, endpoint, status=422)
 
 
 async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: int = 200) -> Reply:
@@ -237,6 +318,10 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
     for each in offered:
         groups.setdefault(each.group or visit.t("Other"), []).append(each)
     known = {each.name for each in offered}
+    shown = [each for each in offered if each.name in form.event_types][:1]
+    style = PayloadStyle(form.payload_style)
+    at = visit.stafett.now()
+    webhook = endpoint.id if endpoint else ""
     return visit.page(
         "webhook_form.html",
         status=status,
@@ -246,10 +331,17 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
         groups=sorted(groups.items()),
         # What it has and nobody can choose any more stays visible, or saving would drop it.
         kept=sorted(set(form.event_types) - known),
-        shown=[each for each in offered if each.name in form.event_types][:1],
+        shown=shown,
         fields_of=fields_of,
+        previews={
+            each.name: payloads.preview(each, style, endpoint_id=webhook, now=at) for each in shown
+        },
+        usual={
+            "retry_schedule": settings.show(visit.stafett.settings.retry_schedule),
+            "timeout": settings.show(visit.stafett.settings.attempt_timeout),
+        },
         grace_hours=int(DEFAULT_GRACE / timedelta(hours=1)),
-        now=visit.stafett.now(),
+        now=at,
     )
 
 
@@ -270,14 +362,14 @@ async def show_one(visit: Visit) -> Reply:
 async def save(visit: Visit) -> Reply:
     """Save what was changed, or show the form again with what is wrong."""
     endpoint, form = await _endpoint(visit), Form.sent(visit)
-    endpoints = visit.stafett.endpoints
+    changes = EndpointChanges(**form.values(), **form.options(), disabled=not form.active)
+    headers = _with_hidden(endpoint, form.pairs("headers", form.headers))
+    if headers != endpoint.headers:
+        changes["headers"] = headers
+    if form.problems:
+        return await _to_mend(visit, form, endpoint, changes=changes)
     try:
-        changes = EndpointChanges(**form.values(), disabled=not form.active)
-        headers = _with_hidden(endpoint, form.pairs("headers", form.headers))
-        form.close()
-        await endpoints.update(visit.app_ref, endpoint.id, changes)
-        if headers != endpoint.headers:
-            await endpoints.set_headers(visit.app_ref, endpoint.id, headers)
+        await visit.stafett.endpoints.update(visit.app_ref, endpoint.id, changes)
     except errors.Invalid as error:
         form.problems = list(error.problems)
         return await _form(visit, form, endpoint, status=422)
@@ -356,13 +448,58 @@ async def test(visit: Visit) -> Reply:
     endpoint = await _endpoint(visit)
     event = visit.field("event") or None
     result = await visit.stafett.deliveries.test(visit.app_ref, endpoint.id, event_type=event)
+    return _verdict(visit, result, endpoint)
+
+
+def _verdict(visit: Visit, result: TestResult, endpoint: Endpoint | None) -> Reply:
+    outcome = result.attempt.outcome
     return visit.page(
         "webhook_test.html",
         endpoint=endpoint,
+        tried=result.attempt.url,
         message=result.message,
-        attempt=result.attempt,
-        outcome=result.attempt.outcome,
-        advice=_ADVICE.get(result.attempt.outcome.cause or "", ""),
+        outcome=outcome,
+        sent=payloads.sent(result.attempt, result.message) or b"",
+        advice=_ADVICE.get(outcome.cause or "", ""),
+    )
+
+
+async def try_out(visit: Visit) -> Reply:
+    """Send a test event to the URL in the form of a new webhook, once that was confirmed."""
+    form = Form.sent(visit)
+    new = NewEndpoint(
+        url=form.url,
+        event_types=form.event_types,
+        headers=form.pairs("headers", form.headers),
+        header_family=form.family(),
+        secret=form.secret or None,
+        options=EndpointOptions(
+            payload_style=form.style(), timeout=form.duration("timeout", form.timeout)
+        ),
+    )
+    try:
+        drafted = await visit.stafett.endpoints.draft(visit.app_ref, new)
+    except errors.Invalid as error:
+        form.problems += error.problems
+        return _ask_to_try(visit, form)
+    if form.problems or not visit.ticked("sure"):
+        return _ask_to_try(visit, form)
+    # Before it is sent: a request to wherever somebody says is on record whatever comes of it.
+    await visit.note("webhook.tried", detail=drafted.url)
+    result = await visit.stafett.deliveries.try_out(
+        visit.app_ref, new, event_type=next(iter(form.event_types), None)
+    )
+    return _verdict(visit, result, None)
+
+
+def _ask_to_try(visit: Visit, form: Form) -> Reply:
+    typed = [(name, value) for name, value in visit.form if name not in {"csrf", "sure"}]
+    return visit.page(
+        "webhook_try.html",
+        status=422 if form.problems else 200,
+        form=form,
+        typed=typed,
+        problems=form.problems,
     )
 
 
@@ -388,6 +525,7 @@ PAGES: Final = (
     Page(method="POST", path="webhooks", show=create, role=Role.DEVELOPER),
     Page(method="POST", path="webhooks/-/several", show=change_several, role=Role.DEVELOPER),
     Page(method="GET", path="webhooks/-/new", show=show_new, role=Role.DEVELOPER),
+    Page(method="POST", path="webhooks/-/try", show=try_out, role=Role.DEVELOPER),
     Page(method="GET", path=_ONE, show=show_one, role=Role.VIEWER),
     Page(method="POST", path=_ONE, show=save, role=Role.DEVELOPER),
     Page(method="POST", path=f"{_ONE}/delete", show=delete, role=Role.DEVELOPER),

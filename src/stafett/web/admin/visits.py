@@ -12,7 +12,7 @@ from stafett.app import Scope, Stafett
 from stafett.model import Role, Session, User
 from stafett.services.messages import DEFAULT_APP
 from stafett.services.users import may
-from stafett.web.admin import guard, render
+from stafett.web.admin import guard, multipart, render
 from stafett.web.admin.languages import NAMES, Language
 from stafett.web.calls import Call, Reply, Stream
 
@@ -31,6 +31,8 @@ class Visit(Call):
         self.session_text = ""
         self.user: User | None = None
         self.form: list[tuple[str, str]] = []
+        self.files: dict[str, bytes] = {}
+        """What was chosen in the form's file fields; empty where nothing was."""
 
     # --- who ----------------------------------------------------------------------------------
 
@@ -62,7 +64,17 @@ class Visit(Call):
     # --- what they sent -----------------------------------------------------------------------
 
     def read_form(self) -> None:
-        """The form in the body."""
+        """The form in the body. Errors: BadRequest."""
+        kind = self.header(b"content-type") or ""
+        if kind.lower().startswith(multipart.KIND):
+            found = multipart.parts(self.body, kind)
+            self.files = {each.name: each.content for each in found if each.is_file}
+            self.form = [
+                (each.name, each.content.decode(errors="replace"))
+                for each in found
+                if not each.is_file
+            ]
+            return
         text = self.body.decode("latin-1")
         self.form = parse_qsl(text, keep_blank_values=True, encoding="utf-8", errors="replace")
 
@@ -136,6 +148,7 @@ _NOTICES: Final = {
     "emitted": "Event emitted.",
     "event-type-saved": "Event type saved.",
     "event-type-archived": "Event type archived.",
+    "event-types-imported": "Event types imported.",
     "password-changed": "Password changed. All other sessions have ended.",
     "session-ended": "Session ended.",
     "user-saved": "User saved.",

@@ -58,31 +58,37 @@ window.addEventListener("pageshow", () => {
   }
 });
 
-// Forms with `data-dialog` show their answer in a dialog instead of on a page of its own.
+// Forms, or buttons of one, with `data-dialog` show their answer in a dialog instead of on a page
+// of its own.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.dataset.dialog === undefined || event.defaultPrevented) return;
-  event.preventDefault();
   const button = event.submitter ?? form.querySelector("button");
+  const asks = button?.dataset.dialog === undefined ? form : button;
+  if (asks.dataset.dialog === undefined || event.defaultPrevented) return;
+  event.preventDefault();
   const label = button.textContent;
-  button.textContent = form.dataset.busy;
-  announce(form.dataset.busy);
+  button.textContent = asks.dataset.busy;
+  announce(asks.dataset.busy);
   const data = new URLSearchParams(new FormData(form));
   if (button.name) data.set(button.name, button.value);
   let answer;
   try {
-    answer = await fetch(form.action, { method: "POST", body: data, credentials: "same-origin" });
+    const address = button.getAttribute("formaction") ?? form.action;
+    answer = await fetch(address, { method: "POST", body: data, credentials: "same-origin" });
   } finally {
     button.textContent = label;
     delete form.dataset.sent;
     for (const each of form.querySelectorAll("button")) each.disabled = false;
   }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  showDialog(page.getElementById("main"), button);
+  const before = form.closest("dialog");
+  showDialog(page.getElementById("main"), before?.opener ?? button);
+  before?.close();
 });
 
 function showDialog(content, opener) {
   const dialog = document.createElement("dialog");
+  dialog.opener = opener;
   dialog.append(...content.childNodes);
   enhance(dialog);
   const heading = dialog.querySelector("h1");
@@ -95,14 +101,19 @@ function showDialog(content, opener) {
   dialog.showModal();
 }
 
-// Choosing something in a form with `data-reload` shows what belongs to it, keeping what was typed.
+// Choosing something in a field with `data-place` shows there what belongs to it: the place knows
+// the address it shows, and the field which part of that it says. Unticking chooses nothing.
 document.addEventListener("change", async (event) => {
-  const field = event.target.closest("[data-shows]");
-  if (!field) return;
+  const field = event.target.closest("[data-place]");
+  if (!field || (field.type === "checkbox" && !field.checked)) return;
   const place = document.getElementById(field.dataset.place);
-  const chosen = field.selectedOptions ? field.selectedOptions[0]?.value ?? "" : field.value;
-  const answer = await fetch(field.dataset.shows + encodeURIComponent(chosen), { credentials: "same-origin" });
+  const address = new URL(place.dataset.shown, location.href);
+  address.searchParams.set(field.dataset.says, field.value);
+  const shown = place.dataset.shown = address.href;
+  if (!address.searchParams.get("name")) return;
+  const answer = await fetch(shown, { credentials: "same-origin" });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (place.dataset.shown !== shown) return; // something else was chosen meanwhile
   place.replaceChildren(...page.getElementById("main").childNodes);
   enhance(place);
 });
@@ -124,6 +135,20 @@ for (const field of document.querySelectorAll("[data-filters]")) {
   });
 }
 
+// A box with `data-ticks` ticks all boxes of that name, and shows whether all are ticked.
+for (const whole of document.querySelectorAll("[data-ticks]")) {
+  whole.closest("label").hidden = false;
+  const boxes = [...document.getElementsByName(whole.dataset.ticks)];
+  const show = () => {
+    const count = boxes.filter((box) => box.checked).length;
+    whole.checked = count === boxes.length;
+    whole.indeterminate = count > 0 && count < boxes.length;
+  };
+  whole.addEventListener("change", () => { for (const box of boxes) box.checked = whole.checked; });
+  for (const box of boxes) box.addEventListener("change", show);
+  window.addEventListener("pageshow", show);
+}
+
 // A list with `data-live` gets what the stream sends in front, as it comes.
 for (const list of document.querySelectorAll("[data-live]")) {
   let unread = 0;
@@ -143,6 +168,17 @@ for (const list of document.querySelectorAll("[data-live]")) {
   });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) { unread = 0; document.title = title; }
+  });
+}
+
+// The menu of the user closes by Escape and by a click beside it.
+const menu = document.querySelector("details.menu");
+if (menu) {
+  document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
   });
 }
 
