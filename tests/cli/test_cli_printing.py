@@ -17,8 +17,8 @@ from stafett.cli import doctor, logs, printing
 
 SUB_VERBS = {
     "webhook": {"add", "list", "show", "test", "disable", "enable", "delete"},
-    "event-type": {"list", "show", "add", "archive"},
-    "bin": {"create", "tail", "list", "clear", "delete"},
+    "event-type": {"list", "show", "add", "import", "archive"},
+    "bin": {"create", "tail", "list", "reply", "pin", "unpin", "clear", "delete"},
     "message": {"list", "show"},
     "attempt": {"list"},
     "token": {"create", "list", "revoke"},
@@ -50,7 +50,7 @@ def test_every_verb_that_talks_to_the_server_has_json():
     missing = [
         f"{name} {verb.name}"
         for name in cli.COMMANDS
-        if name not in {"serve", "demo"}
+        if name not in {"serve", "dispatch", "demo"}
         for verb in _verbs(_command(name))
         if not any(option.name == "as_json" for option in verb.params)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
@@ -9,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -86,6 +88,24 @@ def test_a_signal_ends_those_who_follow_a_bin(machine: Any):
 
     assert process.returncode == 0
     assert follower.stderr.readline().startswith("Lost the connection")
+
+
+def test_a_signal_ends_the_wait_for_a_bin_that_hangs(machine: Any):
+    process = machine.serve()
+    url = machine.json("bin", "create", "b", "--reply", "hang")["url"]
+    follower = machine.start("bin", "tail", "b", "--count", "1")
+    assert follower.stderr.readline().startswith("Following b")
+    where = urllib.parse.urlsplit(url)
+    waiting = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
+    waiting.request("POST", where.path, b"{}")
+    assert follower.wait(30) == 0
+
+    process.send_signal(signal.SIGTERM)
+    answer = waiting.getresponse()
+    process.communicate(timeout=15)  # less than what answers under way are given
+
+    assert (answer.status, process.returncode) == (503, 0)
+    waiting.close()
 
 
 def test_who_follows_a_bin_sees_what_came_after_the_server_was_started_again(machine: Any):

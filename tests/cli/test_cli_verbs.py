@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -192,7 +194,8 @@ def test_its_data_arrives_byte_for_byte(shop: Any, how: str):
 
 
 def _caught(machine: Any) -> str:
-    return str(machine.json("bin", "list")["data"][0]["captureCount"])
+    bins = machine.json("bin", "list")["data"]
+    return str(next(each["captureCount"] for each in bins if each["name"] == "shop bin"))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +316,51 @@ def test_a_bin_is_made_cleared_and_deleted(served: Any):
     assert served.ok("bin", "clear", "short", "--yes") == "Deleted 1 request\n"
     assert served.ok("bin", "delete", "short", "--yes").startswith("Deleted bin_")
     assert "short" not in served.ok("bin", "list")
+
+
+def test_a_bin_fails_as_often_as_told_and_then_takes_it(served: Any):
+    url = served.json("bin", "create", "failing", "--reply", "503", "--times", "1")["url"]
+    again = urllib.request.Request(url, data=b"{}", headers={"webhook-id": "msg_1"})
+
+    with pytest.raises(urllib.error.HTTPError) as failed:
+        urllib.request.urlopen(again, timeout=30)
+    failed.value.close()
+    urllib.request.urlopen(again, timeout=30).close()
+
+    assert failed.value.code == 503
+    shown = served.ok("bin", "tail", "failing", "--all", "--count", "2")
+    assert ["answered 503" in shown, "answered 200" in shown] == [True, True]
+
+
+def test_a_bin_answers_as_it_is_told(served: Any):
+    made = served.json("bin", "create", "told", "--reply", "busy:30s")
+    assert made["reply"]["statusCode"] == 429
+    assert made["reply"]["headers"] == [["retry-after", "30"]]
+    assert served.ok("bin", "reply", "told", "hang", "--times", "2").startswith("Set the reply")
+    changed = served.json("bin", "reply", "told", "drip:20ms")["reply"]
+    assert (changed["mode"], changed["dripMs"], changed["times"]) == ("drip", 20, 0)
+
+
+def test_a_reply_that_no_bin_may_give_is_told_before_the_server_is_asked(machine: Any):
+    wrong = machine.run("bin", "create", "--reply", "fial")
+    assert wrong.returncode == 2
+    assert "'fial' is no reply" in wrong.stderr
+
+
+def test_a_pinned_request_stays_when_a_bin_is_cleared(served: Any):
+    url = served.json("bin", "create", "pins")["url"]
+    for body in (b"one", b"two"):
+        urllib.request.urlopen(url, data=body, timeout=30).close()
+
+    assert served.ok("bin", "pin", "pins", "1") == "Pinned #1\n"
+    assert served.ok("bin", "clear", "pins", "--yes") == "Deleted 1 request\n"
+    shown = served.ok("bin", "tail", "pins", "--all", "--count", "1")
+    assert "(pinned)" in shown
+    assert "one" in shown
+    capture = served.json("bin", "tail", "pins", "--all", "--count", "1")["id"]
+    assert served.ok("bin", "unpin", "pins", capture) == "Unpinned #1\n"
+    assert served.ok("bin", "clear", "pins", "--yes") == "Deleted 1 request\n"
+    assert served.run("bin", "pin", "pins", "#1").returncode == 1
 
 
 def test_a_token_opens_the_api_until_it_is_revoked(served: Any):

@@ -221,6 +221,8 @@ class Server:
     compiled: Path
     """Where Python keeps what it compiles; it is most of a start if every start does it anew."""
     settings: dict[str, str] = field(default_factory=dict[str, str])
+    words: tuple[str, ...] = ("serve",)
+    """What it is to do."""
     process: asyncio.subprocess.Process | None = None
     port: int = 0
     clients: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -230,7 +232,7 @@ class Server:
         log = self.data.with_suffix(".log")
         with log.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "stafett", "serve"),
+                *(sys.executable, "-m", "stafett", *self.words),
                 *("--port", "0", "--data", str(self.data)),
                 env=self._environment(),
                 cwd=self.data.parent,
@@ -241,7 +243,7 @@ class Server:
         assert self.process.stdout is not None
         async with asyncio.timeout(WITHIN):
             line = (await self.process.stdout.readline()).decode()
-        found = re.match(r"Stafett serves at http://127\.0\.0\.1:(\d+) ", line)
+        found = re.match(r"Stafett se.* at http://127\.0\.0\.1:(\d+)", line)
         if found is None:
             pytest.fail(f"it did not start: {line}{log.read_text()[-2000:]}")
         self.port = int(found[1])
@@ -355,8 +357,8 @@ class Server:
         answer = await self.call("GET", "/metrics")
         assert answer.status == 200, answer
         lines = answer.text.decode().splitlines()
-        counts = [each for each in lines if each.startswith("stafett_deliveries_waiting{")]
-        assert len(counts) == 2, lines  # pending and sending
+        counts = [each for each in lines if each.startswith("stafett_backlog{")]
+        assert len(counts) == 3, lines  # pending, due and sending
         return sum(int(float(each.rpartition(" ")[2])) for each in counts)
 
     async def is_quiet(self) -> bool:

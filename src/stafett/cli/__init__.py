@@ -17,6 +17,8 @@ import stafett
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("serving", "Start the server."),
+    "dispatch": ("dispatching", "Send what is due, beside servers that accept (PostgreSQL)."),
+    "migrate": ("dispatching", "Bring the database's schema to this release."),
     "demo": ("demo", "Start the server and watch one event arrive, signed, in a request bin."),
     "emit": ("messages", "Send an event to every webhook that wants it."),
     "webhook": ("webhooks", "Make, list, test and switch webhooks."),
@@ -29,6 +31,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "token": ("tokens", "Make, list and revoke tokens for the API."),
     "user": ("users", "Make, list and remove those who may sign in to the admin."),
     "doctor": ("doctor", "Check this machine, the data folder and the server."),
+    "health": ("health", "Ask the running server whether it lives."),
+    "copy": ("copying", "Move an installation from SQLite to PostgreSQL."),
     "config": ("config", "Show every setting, its value and where it came from."),
 }
 """Verb -> module of this room, and the line that `--help` shows (a test keeps it true)."""

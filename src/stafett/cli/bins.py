@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import click
 
-from stafett import egress
+from stafett import egress, errors
 from stafett.cli import client, options, printing
 from stafett.cli.client import Client, path_of
-from stafett.model import Json
+from stafett.model import Json, ScriptedReply
+from stafett.services import replies
 
 _AGAIN_SECONDS: Final = (0.0, 0.25, 1.0, 2.0, 5.0, 10.0)
 """The waits before connecting again; the last one repeats."""
@@ -34,12 +37,55 @@ def bin() -> None:  # noqa: A001 - the verb's name
     """Make request bins and watch what they catch. REF is an id or a name."""
 
 
+def _reply(_context: click.Context, _parameter: click.Parameter, text: str) -> ScriptedReply:
+    """A reply by its word or its status."""
+    try:
+        return replies.usual(text)
+    except errors.Invalid as error:
+        raise click.BadParameter(printing.safe(error.problems[0].msg)) from None
+
+
+_REPLY_HELP: Final = (
+    "What it answers: a status such as 503, ok, fail:3, slow:5s, hang, drip:1s, gone, busy:60s"
+    " (429 with Retry-After), or redirect:URL."
+)
+
+
+def _times(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes `--times` (`times`)."""
+    option = click.option(
+        "--times",
+        type=click.IntRange(0, replies.MAX_TIMES),
+        help="Give it to so many requests of a message, and a bare 200 to those after them.",
+    )
+    return option(verb)
+
+
+def _on_the_wire(reply: ScriptedReply, times: int | None) -> dict[str, Json]:
+    chosen = reply if times is None else replace(reply, times=times)
+    millisecond = timedelta(milliseconds=1)
+    return {
+        "statusCode": chosen.status_code,
+        "headers": [list(each) for each in chosen.headers],
+        "body": chosen.body.decode(),
+        "delayMs": chosen.delay // millisecond,
+        "mode": chosen.mode.value,
+        "dripMs": chosen.drip_every // millisecond,
+        "times": chosen.times,
+    }
+
+
 @bin.command()
 @click.argument("name", required=False)
+@click.option("--reply", callback=_reply, default="ok", metavar="REPLY", help=_REPLY_HELP)
+@_times
 @options.talks
-def create(server: Client, *, name: str | None, as_json: bool) -> None:
-    """Make a bin: an address that answers 200 and keeps what it is sent."""
-    answer = server.post(path_of("bin"), {} if name is None else {"name": name})
+def create(
+    server: Client, *, name: str | None, reply: ScriptedReply, times: int | None, as_json: bool
+) -> None:
+    """Make a bin: an address that answers 200, or as told, and keeps what it is sent."""
+    wanted: dict[str, Json] = {"reply": _on_the_wire(reply, times)}
+    answer = server.post(path_of("bin"), wanted if name is None else wanted | {"name": name})
     if as_json:
         return printing.raw_json(answer.body)
     made = answer.json
@@ -79,12 +125,64 @@ def list_bins(server: Client, *, limit: int, after: str | None, as_json: bool) -
     return options.more(answer.json)
 
 
+@bin.command("reply")
+@click.argument("ref")
+@click.argument("reply", callback=_reply)
+@_times
+@options.talks
+def set_reply(
+    server: Client, *, ref: str, reply: ScriptedReply, times: int | None, as_json: bool
+) -> None:
+    """Have a bin answer so from now on: a status, or a word as `create --reply` takes it."""
+    found = find(server, ref)
+    answer = server.put(path_of("bin", found["id"], "reply"), _on_the_wire(reply, times))
+    options.done(answer, f"Set the reply of {found['name']} ({found['id']})", as_json=as_json)
+
+
+@bin.command()
+@click.argument("ref")
+@click.argument("request")
+@options.talks
+def pin(server: Client, *, ref: str, request: str, as_json: bool) -> None:
+    """Keep a REQUEST (its number or id) until it is unpinned, even when the bin is cleared."""
+    found = find(server, ref)
+    capture = _capture(server, found, request)
+    path = path_of("bin", found["id"], "capture", capture["id"], "pin")
+    options.done(server.put(path), f"Pinned #{capture['number']}", as_json=as_json)
+
+
+@bin.command()
+@click.argument("ref")
+@click.argument("request")
+@options.talks
+def unpin(server: Client, *, ref: str, request: str, as_json: bool) -> None:
+    """Keep a REQUEST (its number or id) no longer than the others."""
+    found = find(server, ref)
+    capture = _capture(server, found, request)
+    path = path_of("bin", found["id"], "capture", capture["id"], "pin")
+    options.done(server.delete(path), f"Unpinned #{capture['number']}", as_json=as_json)
+
+
+def _capture(server: Client, found: dict[str, Json], request: str) -> dict[str, Any]:
+    """A caught request by its number or id. Errors: Failure."""
+    text = request.removeprefix("#")
+    if not (text.isascii() and text.isdigit()):
+        return server.get(path_of("bin", found["id"], "capture", request)).json
+    behind = str(int(text) + 1)
+    page = server.get(path_of("bin", found["id"], "capture"), limit=1, iterator=behind).json
+    for each in page["data"]:
+        if each["number"] == int(text):
+            return each
+    message = f"there is no request #{text} in {found['name']}"
+    raise client.NotThere(message)
+
+
 @bin.command()
 @click.argument("ref")
 @options.confirmed
 @options.talks
 def clear(server: Client, *, ref: str, yes: bool, as_json: bool) -> None:
-    """Delete everything a bin has caught so far."""
+    """Delete everything a bin has caught so far, but what is pinned."""
     found = find(server, ref)
     options.confirm(f"Delete what {found['name']} ({found['id']}) has caught?", yes=yes)
     answer = server.delete(path_of("bin", found["id"], "capture"))
@@ -200,10 +298,12 @@ def _say_connected(found: dict[str, Json], *, again: bool) -> None:
 def show_capture(capture: dict[str, Any]) -> None:
     """Print one caught request."""
     size, peer = capture["bodySize"], printing.safe(capture["peer"])
+    status = capture["statusCode"]
     printing.line(
         f"#{capture['number']} {printing.moment(capture['receivedAt'])}"
         f" {printing.safe(capture['method'])} {printing.safe(capture['target'])}"
-        f" answered {capture['statusCode']}, {size} bytes from {peer}"
+        f" {f'answered {status}' if status else 'not answered'}, {size} bytes from {peer}"
+        f"{' (pinned)' if capture['pinned'] else ''}"
     )
     if capture["attemptId"] is not None:
         printing.line(f"  ours: message {capture['messageId']}, attempt {capture['attemptId']}")

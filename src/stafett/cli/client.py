@@ -178,6 +178,11 @@ class Client:
         """Errors: Failure; NotThere for 404."""
         return self.call("POST", path, body=json.dumps(content).encode())
 
+    def put(self, path: str, content: Json = None) -> Answer:
+        """Without a body where there is nothing to say. Errors: Failure; NotThere for 404."""
+        body = None if content is None else json.dumps(content).encode()
+        return self.call("PUT", path, body=body)
+
     def patch(self, path: str, content: Json) -> Answer:
         """Errors: Failure; NotThere for 404."""
         return self.call("PATCH", path, body=json.dumps(content).encode())

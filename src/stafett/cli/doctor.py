@@ -5,6 +5,7 @@ It changes nothing that stays: every finding is one line, OK, WARN or FAIL.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -19,9 +20,10 @@ from typing import Final, Literal
 
 import click
 
-from stafett import egress, errors, settings
+from stafett import app, egress, errors, settings
 from stafett.cli import client, printing
 from stafett.engine.clock import SystemClock
+from stafett.model import Secret
 from stafett.settings import Settings
 
 _OLDEST_PYTHON: Final = (3, 11)
@@ -67,13 +69,17 @@ def doctor(*, data: str | None, as_json: bool) -> None:
 
 def _findings(chosen: Settings, data: str | None) -> Iterator[Finding]:
     yield python(sys.version_info[:3])
-    yield sqlite(sqlite3.sqlite_version_info)
-    database = _database(chosen)
     yield folder(chosen.data)
-    yield space(database.parent)
-    yield clock(SystemClock().now(), written_at=_written_at(database))
     server = _server(Path(data) if data is not None else None)
-    yield lock(database, running=server.level == "OK")
+    if chosen.database_url is not None and app.is_shared(chosen):
+        yield postgresql(chosen.database_url)
+        yield clock(SystemClock().now(), written_at=None)
+    else:
+        database = _database(chosen)
+        yield sqlite(sqlite3.sqlite_version_info)
+        yield space(database.parent)
+        yield clock(SystemClock().now(), written_at=_written_at(database))
+        yield lock(database, running=server.level == "OK")
     yield server
     yield reach(chosen)
 
@@ -101,6 +107,16 @@ def sqlite(version: tuple[int, int, int]) -> Finding:
             " harmless here, only one does. Do not write to the file with other programs"
         )
     return Finding(level="OK", about="SQLite", text=shown)
+
+
+def postgresql(url: Secret) -> Finding:
+    """Whether the database answers, and is fit to keep what it is given."""
+    try:
+        version = asyncio.run(app.ask_postgresql(url))
+    except errors.StafettError as error:
+        return Finding(level="FAIL", about="PostgreSQL", text=error.detail)
+    text = f"{version}, answers, and its clock is ours"
+    return Finding(level="OK", about="PostgreSQL", text=text)
 
 
 def folder(data: Path) -> Finding:

@@ -170,3 +170,38 @@ def archive(server: Client, *, name: str, as_json: bool) -> None:
     """Take an event out of the catalogue; what was sent stays."""
     answer = server.delete(path_of("event-type", name))
     options.done(answer, f"Archived {name}", as_json=as_json)
+
+
+@event_type.command("import")
+@click.argument("file", metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--replace-all", is_flag=True, help="Archive the events that FILE does not have.")
+@options.talks
+def import_openapi(
+    server: Client, *, file: str, dry_run: bool, replace_all: bool, as_json: bool
+) -> None:
+    """Add and change events by the webhooks of an OpenAPI document (JSON, 3.0 or later).
+
+    What FILE does not state stays as it is. All of it is done, or nothing.
+    """
+    wish = {"specRaw": messages.read_text(file), "dryRun": dry_run, "replaceAll": replace_all}
+    answer = server.post(path_of("event-type", "import", "openapi"), wish)
+    if as_json:
+        return printing.raw_json(answer.body)
+    steps: list[dict[str, Json]] = answer.json["data"]["steps"]
+    printing.table(
+        ("event", "what", "fields"),
+        ((each["name"], each["action"], ", ".join(each["fields"])) for each in steps),
+        empty="",
+    )
+    return printing.line(_summary(steps, dry_run=dry_run))
+
+
+def _summary(steps: Sequence[dict[str, Json]], *, dry_run: bool) -> str:
+    count = sum(each["action"] != "unchanged" for each in steps)
+    if not count:
+        return "\nThere is nothing to change"
+    changes = "1 change" if count == 1 else f"{count} changes"
+    if dry_run:
+        return f"\n{changes}; nothing is done yet, without --dry-run it is"
+    return f"\n{changes}, all in force now"

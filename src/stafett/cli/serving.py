@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import errno
 import gc
 import json
@@ -15,8 +16,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -27,7 +29,7 @@ from typing_extensions import override
 
 from stafett import errors, settings
 from stafett.app import Stafett
-from stafett.cli import client, logs, printing
+from stafett.cli import client, logs, notify, printing
 from stafett.model import PageQuery, Secret
 from stafett.settings import Network, Settings
 from stafett.web.protocol import RestingProtocol
@@ -37,10 +39,14 @@ _BACKLOG: Final = 2048
 _STREAMS_END_SECONDS: Final = 20
 """How long answers that are under way may still take once the end has begun."""
 _LOOK_SECONDS: Final = 0.5
+_TOKEN_LIFE: Final = timedelta(days=1)
 _SWITCH_SECONDS: Final = 0.0005
 """The store's writer is a thread: at Python's usual 5 ms the event loop would wait for it."""
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+_NO_TOKEN: Final = Secret("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +54,10 @@ class Running:
     """A server that answers, and the token for this machine's command line."""
 
     url: str
-    token: Secret
     data: Path
-    setup_token: Secret | None
+    token: Secret = _NO_TOKEN
+    """Empty where this process only sends."""
+    setup_token: Secret | None = None
     """Good for making the first user; None where there is one."""
 
     @property
@@ -59,6 +66,14 @@ class Running:
         if self.setup_token is None:
             return f"{self.url}/admin/"
         return f"{self.url}/admin/setup?token={self.setup_token.reveal()}"
+
+
+class Role(enum.Enum):
+    """What a process does of the work."""
+
+    BOTH = "both"
+    ACCEPTS = "accepts"
+    SENDS = "sends"
 
 
 Story = Callable[[Running], None]
@@ -109,15 +124,22 @@ def load(
 
 
 @click.command()
+@click.option(
+    "--no-dispatch",
+    is_flag=True,
+    help="Accept and show, and leave sending to `stafett dispatch` (with PostgreSQL).",
+)
 @server_options
-def serve(**flags: Any) -> None:
+def serve(*, no_dispatch: bool, **flags: Any) -> None:
     """Start the server; it goes on until Ctrl-C or SIGTERM.
 
     What is not given as a flag comes from STAFETT_ variables, .env or stafett.toml: see
     `stafett config`.
     """
     loaded = load(**flags)
-    sys.exit(run(loaded.settings, listen(loaded.settings.host, loaded.settings.port), say=announce))
+    listener = listen(loaded.settings.host, loaded.settings.port)
+    role = Role.ACCEPTS if no_dispatch else Role.BOTH
+    sys.exit(run(loaded.settings, listener, say=announce, role=role, sources=loaded.sources))
 
 
 def announce(running: Running) -> None:
@@ -184,10 +206,13 @@ def run(
     *,
     say: Callable[[Running], None],
     story: Story | None = None,
+    role: Role = Role.BOTH,
+    sources: Mapping[str, str] | None = None,
 ) -> int:
     """Serve until a signal comes or the store breaks; the exit code.
 
-    Errors: StoreInUse, SchemaTooNew, InvalidSettings, Unavailable; whatever `story` raises.
+    `sources` tell where each setting came from. Errors: StoreInUse, SchemaTooNew, InvalidSettings,
+    Unavailable; whatever `story` raises.
     """
     logs.begin(chosen.log_format)
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -195,7 +220,9 @@ def run(
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_Serving(chosen, listener, say=say, story=story).run())
+        serving = _Serving(chosen, listener, say=say, story=story, role=role)
+        serving.tell_sources(sources or {})
+        return runner.run(serving.run())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -217,15 +244,20 @@ class _Serving:
         *,
         say: Callable[[Running], None],
         story: Story | None,
+        role: Role,
     ) -> None:
-        self._stafett = Stafett(chosen)
+        self._stafett = Stafett(
+            chosen, accept=role is not Role.SENDS, dispatch=role is not Role.ACCEPTS
+        )
+        self._role = role
         self._listener = listener
         self._say = say
         self._story = story
         self._found = chosen.data / client.FOUND_IN
+        self._manager = notify.manager(os.environ)
         self._server = Server(
             uvicorn.Config(
-                self._stafett.asgi(),
+                self._stafett.asgi(only_probes=role is Role.SENDS),
                 http=RestingProtocol,
                 ws="none",
                 lifespan="off",
@@ -241,12 +273,16 @@ class _Serving:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = False
 
+    def tell_sources(self, sources: Mapping[str, str]) -> None:
+        """Where each setting came from, as far as it is known."""
+        self._stafett.sources = {**self._stafett.sources, **sources}
+
     async def run(self) -> int:
         self._loop = asyncio.get_running_loop()
         # Before anything else; and they stay, as a second signal may come during the last writes.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        async with self._stafett:
+        async with notify.watched(self._manager), self._stafett:
             await self._serve()
             broken = self._stafett.broken
         if broken is not None:
@@ -255,38 +291,63 @@ class _Serving:
 
     async def _serve(self) -> None:
         """From the first request taken to the last one answered."""
-        token_id, text = await self._local_token()
-        users = self._stafett.users
-        running = Running(
-            url=address_of(self._listener),
-            token=Secret(text),
-            data=self._stafett.settings.data,
-            setup_token=None if await users.somebody() else Secret(users.open_setup()),
-        )
-        write_found(self._found, running)
-        watch = asyncio.create_task(self._watch(running))
-        try:
-            await self._server.serve(sockets=[self._listener])
-        finally:
-            self._found.unlink(missing_ok=True)
-            self._stafett.begin_stop()
-            with contextlib.suppress(errors.StafettError):
-                await self._stafett.tokens.revoke(token_id)
-            await watch
+        running = Running(url=address_of(self._listener), data=self._stafett.settings.data)
+        async with self._found_here(running) as running:
+            watch = asyncio.create_task(self._watch(running))
+            try:
+                await self._server.serve(sockets=[self._listener])
+            finally:
+                self._stafett.begin_stop()
+                self._found.unlink(missing_ok=True)
+                await watch
 
-    async def _local_token(self) -> tuple[Any, str]:
-        """A token for this run; what a killed run left behind is revoked."""
+    @contextlib.asynccontextmanager
+    async def _found_here(self, running: Running) -> AsyncGenerator[Running]:
+        """While it lasts, this machine's command line finds the server, and may use it."""
+        if self._role is Role.SENDS:
+            yield running
+            return
+        users = self._stafett.users
+        setup = None if await users.somebody() else Secret(users.open_setup())
+        running = await self._hand_out(replace(running, setup_token=setup))
+        renewing = asyncio.create_task(self._renew(running))
+        try:
+            yield running
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(errors.StafettError):
+                await self._revoke_local(_token_name(self._stafett.settings))
+
+    async def _hand_out(self, running: Running) -> Running:
+        """Write down where the server is and a token for it.
+
+        It ends by itself, as nobody is there to revoke it where a container was killed for good.
+        What a killed run of the same folder left behind is revoked.
+        """
+        name = _token_name(self._stafett.settings)
+        await self._revoke_local(name)
+        expires_at = self._stafett.now() + _TOKEN_LIFE
+        _, text = await self._stafett.tokens.create(name, expires_at=expires_at)
+        running = replace(running, token=Secret(text))
+        write_found(self._found, running)
+        return running
+
+    async def _renew(self, running: Running) -> None:
+        while True:
+            await asyncio.sleep(_TOKEN_LIFE.total_seconds() / 2)
+            with contextlib.suppress(errors.StafettError):
+                await self._hand_out(running)
+
+    async def _revoke_local(self, name: str) -> None:
         iterator: str | None = None
         while True:
             page = await self._stafett.tokens.list(PageQuery(limit=250, after=iterator))
             for each in page.items:
-                if each.name == LOCAL_TOKEN and each.revoked_at is None:
+                if each.name == name and each.revoked_at is None:
                     await self._stafett.tokens.revoke(each.id)
             if page.done or not page.items:
                 break
             iterator = page.items[-1].id
-        token, text = await self._stafett.tokens.create(LOCAL_TOKEN)
-        return token.id, text
 
     async def _watch(self, running: Running) -> None:
         """Say when it is ready, let the story run, and end the server when the store breaks."""
@@ -295,6 +356,7 @@ class _Serving:
                 return
             await asyncio.sleep(0)
         self._say(running)
+        self._manager.ready(f"Serves at {running.url}")
         told = asyncio.create_task(self._tell(running))
         while not self._stafett.stopping.is_set() and self._stafett.broken is None:
             if told.done() and told.exception() is not None:
@@ -312,6 +374,7 @@ class _Serving:
             await asyncio.to_thread(self._story, running)
 
     def _end(self) -> None:
+        self._manager.stopping()
         self._stafett.begin_stop()
         self._server.should_exit = True
 
@@ -328,6 +391,13 @@ class _Serving:
             os._exit(130)
         self._signalled = True
         self._loop.call_soon_threadsafe(self._end_in_order)
+
+
+def _token_name(chosen: Settings) -> str:
+    """Servers that share a store each have a folder of their own, and a token each."""
+    if chosen.database_url is None:
+        return LOCAL_TOKEN
+    return f"{LOCAL_TOKEN} of {socket.gethostname()}:{chosen.data.absolute()}"[:200]
 
 
 def write_found(path: Path, running: Running) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
 
+from stafett import settings
 from stafett.cli import client, options, printing
 from stafett.cli.client import Client, path_of
-from stafett.model import Json
+from stafett.model import Json, PayloadStyle
 
 
 def find(server: Client, app: str, ref: str) -> dict[str, Json]:
@@ -19,6 +21,54 @@ def find(server: Client, app: str, ref: str) -> dict[str, Json]:
 
 def _path(server: Client, app: str, ref: str, *more: str) -> str:
     return path_of("app", app, "endpoint", find(server, app, ref)["id"], *more)
+
+
+def _own_options(verb: options.Verb) -> options.Verb:
+    """Takes what one webhook may have otherwise than the rest."""
+    taken = (
+        click.option(
+            "--payload-style",
+            type=click.Choice([each.value for each in PayloadStyle]),
+            help="The form of what it is sent [accepted: the bytes as they came].",
+        ),
+        click.option(
+            "--retry-schedule",
+            metavar="WAITS",
+            help="Its own waits after each failed attempt, such as 5s,5m,2h; '' for one attempt.",
+        ),
+        click.option(
+            "--timeout", metavar="DURATION", help="How long one attempt may take, 1s to 60s."
+        ),
+        click.option("--concurrency", type=int, help="At most so many requests at once, 1 to 64."),
+    )
+    for each in reversed(taken):
+        verb = each(verb)
+    return verb
+
+
+def _own(
+    *,
+    payload_style: str | None,
+    retry_schedule: str | None,
+    timeout: str | None,
+    concurrency: int | None,
+) -> dict[str, Json]:
+    """Those that were given, as the wire has them."""
+    given: dict[str, Json] = {"payloadStyle": payload_style, "concurrency": concurrency}
+    if retry_schedule is not None:
+        waits = filter(None, retry_schedule.split(","))
+        given["retrySchedule"] = [_seconds(each, "--retry-schedule") for each in waits]
+    if timeout is not None:
+        given["timeout"] = _seconds(timeout, "--timeout")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _seconds(text: str, option: str) -> float:
+    try:
+        return settings.parse_duration(text).total_seconds()
+    except ValueError as exc:
+        message = f"{option} {text!r} {exc}"
+        raise click.UsageError(message) from None
 
 
 @click.group()
@@ -35,6 +85,7 @@ def webhook() -> None:
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with each.")
 @click.option("--uid", help="Your own id for it.")
 @click.option("--disabled", is_flag=True, help="Begin switched off.")
+@_own_options
 @options.of_app
 @options.talks
 def add(
@@ -48,6 +99,7 @@ def add(
     disabled: bool,
     app: str,
     as_json: bool,
+    **own: Any,
 ) -> None:
     """Make a webhook: a NAME, the URL it posts to, and the events it wants."""
     content: dict[str, Json] = {"name": name, "url": url, "disabled": disabled}
@@ -57,6 +109,7 @@ def add(
         content["eventTypes"] = list(events)
     if headers:
         content["headers"] = dict(map(_header, headers))
+    content |= _own(**own)
     answer = server.post(path_of("app", app, "endpoint"), content)
     _show(answer, as_json=as_json)
 
@@ -128,6 +181,10 @@ def _show(answer: client.Answer, *, as_json: bool) -> None:
             ("url", each["url"]),
             ("events", printing.joined(each.get("eventTypes"), otherwise="all")),
             ("channels", printing.joined(each.get("channels"), otherwise="")),
+            ("payload style", each["payloadStyle"]),
+            ("retry schedule", _waits(each.get("retrySchedule"))),
+            ("timeout", _duration(each.get("timeout"))),
+            ("concurrency", each.get("concurrency")),
             ("active", printing.yes(not each["disabled"])),
             ("disabled because", each.get("disabledReason")),
             ("integration", each["integration"]),
@@ -139,6 +196,16 @@ def _show(answer: client.Answer, *, as_json: bool) -> None:
             ("created", printing.moment(each["createdAt"])),
         )
     )
+
+
+def _waits(seconds: list[float] | None) -> str:
+    if seconds is None:
+        return ""
+    return ",".join(map(_duration, seconds)) or "one attempt"
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else settings.show_duration(timedelta(seconds=seconds))
 
 
 @webhook.command()
