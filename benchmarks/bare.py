@@ -1,10 +1,10 @@
 """The bare path: what is left of Stafett when everything it is for is taken away.
 
-uvicorn, msgspec, one SQLite writer (synchronous=FULL, everything that waits in one transaction),
-HMAC, a POST on a kept connection, one row for the attempt. No routes, ids, schemas, egress, turns,
-retries or headers kept. It shows what this machine allows; started by `end_to_end.py`:
+uvicorn, msgspec, one writer (synced commits, everything that waits in one transaction), HMAC, a
+POST on a kept connection, one row for the attempt. No routes, ids, schemas, egress, turns, retries
+or headers kept. It shows what this machine allows; started by `end_to_end.py`:
 
-    python benchmarks/bare.py PORT RECEIVER_PORT DATABASE
+    python benchmarks/bare.py PORT RECEIVER_PORT DATABASE    a file, or postgresql://...
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import threading
 import time
 from typing import Any
 
+import asyncpg
 import msgspec
 import uvicorn
 from typing_extensions import override
@@ -85,6 +86,61 @@ class Writer:
             self._loop.call_soon_threadsafe(_answer, [done for _, _, done in jobs])
 
 
+_UNNESTED = (
+    (
+        _ACCEPT,
+        (
+            (
+                "INSERT INTO messages SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])",
+                0,
+                3,
+            ),
+            ("INSERT INTO deliveries SELECT id, 1, 0 FROM unnest($1::text[]) AS t(id)", 0, 1),
+        ),
+    ),
+    (
+        _RECORD,
+        (
+            ("INSERT INTO attempts SELECT * FROM unnest($1::text[], $2::text[], $3::int[])", 0, 3),
+            ("UPDATE deliveries SET state = 2 WHERE id = ANY($1::text[])", 1, 2),
+        ),
+    ),
+)
+
+
+class PostgresWriter:
+    """One connection; a row is answered after the commit that holds it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._jobs: list[tuple[Statements, tuple[Any, ...], asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def write(self, statements: Statements, row: tuple[Any, ...]) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._jobs.append((statements, row, done))
+        self._wake.set()
+        return done
+
+    async def _run(self) -> None:
+        connection = await asyncpg.connect(self._url)
+        for text in _TABLES:
+            plain = text.replace("BLOB", "bytea").removesuffix(" WITHOUT ROWID")
+            await connection.execute(plain)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            jobs, self._jobs = self._jobs, []
+            async with connection.transaction():
+                for kind, statements in _UNNESTED:
+                    rows = [row for each, row, _ in jobs if each is kind]
+                    columns = [list(column) for column in zip(*rows, strict=True)]
+                    for text, first, end in statements if rows else ():
+                        await connection.execute(text, *columns[first:end])
+            _answer([done for _, _, done in jobs])
+
+
 def _answer(futures: list[asyncio.Future[None]]) -> None:
     for each in futures:
         each.set_result(None)
@@ -111,7 +167,7 @@ class App:
     def __init__(self, receiver: int, database: str) -> None:
         self._receiver = receiver
         self._database = database
-        self._writer: Writer | None = None
+        self._writer: Writer | PostgresWriter | None = None
         self._idle: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._decoder = msgspec.json.Decoder(Accepted)
@@ -121,7 +177,7 @@ class App:
         sent = dict(scope["headers"])[b"authorization"]
         if hashlib.sha256(sent).digest() != self._token:
             raise PermissionError
-        writer = self._writer = self._writer or Writer(self._database)
+        writer = self._writer = self._writer or self._make_writer()
         message = self._decoder.decode((await receive())["body"])
         message_id = f"{time.time_ns():x}{os.urandom(6).hex()}"
         body = bytes(message.payload)
@@ -134,7 +190,10 @@ class App:
         await send({"type": "http.response.start", "status": 202, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    async def _deliver(self, writer: Writer, message_id: str, body: bytes) -> None:
+    def _make_writer(self) -> Writer | PostgresWriter:
+        return (PostgresWriter if "://" in self._database else Writer)(self._database)
+
+    async def _deliver(self, writer: Writer | PostgresWriter, message_id: str, body: bytes) -> None:
         loop = asyncio.get_running_loop()
         stamp = int(time.time())  # noqa: TID251 - a benchmark
         signed = f"{message_id}.{stamp}.".encode() + body

@@ -1,9 +1,11 @@
 """Events a second through the whole path, and how long one takes; beside the box's raw limits.
 
     python benchmarks/end_to_end.py [--seconds 10] [--connections 128] [--runs 3]
+                                    [--database sqlite|postgresql] [--nodes 1]
 
-Whole path: HTTP, token, validation, durable commit (synchronous=FULL), HMAC, a real POST to a
-local receiver, the attempt recorded. An event counts when its attempt is recorded.
+Whole path: HTTP, token, validation, durable commit (synced), HMAC, a real POST to a local
+receiver, the attempt recorded. An event counts when its attempt is recorded. PostgreSQL's server
+is started here too, on the same processors.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ends
@@ -37,13 +40,11 @@ def synced_writes() -> float:
         return count / (time.perf_counter() - begun)
 
 
-def bare_path(seconds: float, connections: int) -> float:
+def bare_path(seconds: float, connections: int, database: str) -> float:
     """Events a second of `bare.py`."""
-    with ends.receiver() as receiver, tempfile.TemporaryDirectory() as folder:
+    with ends.receiver() as receiver, ends.database(database) as where:
         port = ends.free_port()
-        process = subprocess.Popen(
-            [sys.executable, BARE, str(port), str(receiver), f"{folder}/bare.db"]
-        )
+        process = subprocess.Popen([sys.executable, BARE, str(port), str(receiver), where])
         try:
             ends.wait_for(lambda: ends.answers(port))
             url = f"http://127.0.0.1:{port}/"
@@ -65,25 +66,45 @@ def delivered(server: ends.Server) -> float:
     return server.metric("stafett_attempts_total", "succeeded")
 
 
-def throughput(seconds: float, connections: int) -> None:
+def throughput(*, seconds: float, connections: int, database: str, nodes: int) -> None:
     """Closed loop at full speed; prints rates, accept latency and memory."""
-    with ends.receiver() as port, ends.server() as server:
-        webhook_to(server, port)
-        path = f"{server.url}/api/v1/app/default/msg"
-        ends.generate(path, MESSAGE, connections=connections, seconds=1)
-        ends.wait_for(lambda: server.metric("stafett_deliveries_waiting") == 0, seconds=120)
-        before, cpu, begun = delivered(server), server.cpu_seconds(), time.perf_counter()
-        load = ends.generate(path, MESSAGE, connections=connections, seconds=seconds)
-        at_end = delivered(server) - before
-        ends.wait_for(lambda: server.metric("stafett_deliveries_waiting") == 0, seconds=300)
+    with ends.receiver() as port, ends.servers(database, nodes) as servers:
+        webhook_to(servers[0], port)
+        time.sleep(2)  # the other nodes have heard of it by then
+
+        def load_all(seconds: float) -> list[ends.Load]:
+            def load(server: ends.Server) -> ends.Load:
+                path = f"{server.url}/api/v1/app/default/msg"
+                share = connections // nodes
+                return ends.generate(path, MESSAGE, connections=share, seconds=seconds)
+
+            with ThreadPoolExecutor(nodes) as pool:
+                return list(pool.map(load, servers))
+
+        def waiting() -> float:
+            return servers[0].metric("stafett_backlog")
+
+        def done() -> float:
+            return sum(delivered(each) for each in servers)
+
+        load_all(1)
+        ends.wait_for(lambda: waiting() == 0, seconds=120)
+        before, begun = done(), time.perf_counter()
+        cpu = sum(each.cpu_seconds() for each in servers)
+        loads = load_all(seconds)
+        at_end = done() - before
+        ends.wait_for(lambda: waiting() == 0, seconds=300)
         took = time.perf_counter() - begun
-        total = delivered(server) - before
+        total = done() - before
+        used = sum(each.cpu_seconds() for each in servers) - cpu
         print(
-            f"  accepted {load.rate:8,.0f}/s   delivered {total / took:8,.0f}/s"
-            f"   (while accepting {at_end / load.seconds:,.0f}/s)   errors {load.errors}"
-            f"   accept p50 {load.p50_ms:.1f} ms  p99 {load.p99_ms:.1f} ms"
-            f"   memory {server.resident_mb():.0f} MB"
-            f"   processor {(server.cpu_seconds() - cpu) / total * 1e6:.0f} us/event"
+            f"  accepted {sum(each.rate for each in loads):8,.0f}/s"
+            f"   delivered {total / took:8,.0f}/s"
+            f"   (while accepting {at_end / loads[0].seconds:,.0f}/s)"
+            f"   errors {sum(each.errors for each in loads)}"
+            f"   accept p50 {loads[0].p50_ms:.1f} ms  p99 {loads[0].p99_ms:.1f} ms"
+            f"   memory {max(each.resident_mb() for each in servers):.0f} MB"
+            f"   processor {used / total * 1e6:.0f} us/event"
         )
         RATES.append(total / took)
 
@@ -91,7 +112,7 @@ def throughput(seconds: float, connections: int) -> None:
 RATES: list[float] = []
 
 
-async def latency(rate: float, seconds: float) -> None:
+async def latency(rate: float, seconds: float, database: str) -> None:
     """Open loop at `rate` events a second; prints how long after its post each one arrives."""
     received: dict[str, float] = {}
 
@@ -102,7 +123,7 @@ async def latency(rate: float, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     port = ends.free_port()
     listening = await loop.create_server(lambda: ends.Receiving(seen), "127.0.0.1", port)
-    with ends.server() as server:
+    with ends.servers(database, 1) as (server,):
         await asyncio.to_thread(webhook_to, server, port)
         request = ends.post("/api/v1/app/default/msg", MESSAGE)
         sent = await ends.post_at_rate(server.port, lambda _: request, rate=rate, seconds=seconds)
@@ -118,11 +139,11 @@ async def latency(rate: float, seconds: float) -> None:
     )
 
 
-def batches(seconds: float, connections: int) -> None:
+def batches(seconds: float, connections: int, database: str) -> None:
     """Batch ingest, 100 messages a request, to nobody: rate against single messages."""
     one = {"eventType": "payment_received", "payload": PAYLOAD}
     batch = json.dumps({"messages": [one] * 100}).encode()
-    with ends.server() as server:
+    with ends.servers(database, 1) as (server,):
         path = f"{server.url}/api/v1/app/default/msg"
         single = ends.generate(path, MESSAGE, connections=connections, seconds=seconds).rate
         many = ends.generate(f"{path}/batch", batch, connections=8, seconds=seconds).rate * 100
@@ -135,6 +156,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=128)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--nodes", type=int, default=1)
     options = parser.parse_args()
 
     with ends.receiver() as port:
@@ -142,18 +165,26 @@ def main() -> None:
             f"http://127.0.0.1:{port}/", MESSAGE, connections=options.connections, seconds=3
         )
     print(f"raw limits: loopback {bare.rate:,.0f} POST/s, {synced_writes():,.0f} synced writes/s")
-    print(f"end to end, {options.connections} connections, messages of {len(MESSAGE)} bytes:")
+    print(
+        f"end to end, {options.database}, {options.nodes} node(s), {options.connections}"
+        f" connections, messages of {len(MESSAGE)} bytes:"
+    )
     bares: list[float] = []
     for _ in range(options.runs):  # side by side, as the machine is not equally fast all the time
-        throughput(options.seconds, options.connections)
-        bares.append(bare_path(options.seconds / 2, options.connections))
+        throughput(
+            seconds=options.seconds,
+            connections=options.connections,
+            database=options.database,
+            nodes=options.nodes,
+        )
+        bares.append(bare_path(options.seconds / 2, options.connections, options.database))
         print(f"  bare path {bares[-1]:8,.0f}/s")
     ours, bare = statistics.median(RATES), statistics.median(bares)
     print(
         f"  median {ours:,.0f} events/s delivered, {ours / bare:.0%} of the bare path's {bare:,.0f}"
     )
-    asyncio.run(latency(500, options.seconds))
-    batches(options.seconds / 2, options.connections)
+    asyncio.run(latency(500, options.seconds, options.database))
+    batches(options.seconds / 2, options.connections, options.database)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,15 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from postgres_server import PostgresServer  # the tests know how to start one
 
 COMMAND = [sys.executable, "-m", "stafett"]
 TOKEN = "benchmark-owner-token-0123456789abcdef"
@@ -131,6 +134,32 @@ def server(**environment: str) -> Generator[Server]:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def database(kind: str) -> Generator[str]:
+    """An empty one, stopped and removed afterwards: the path of a file, or PostgreSQL's address."""
+    folder = Path(tempfile.mkdtemp(prefix="stafett-bench-"))
+    try:
+        if kind == "sqlite":
+            yield str(folder / "stafett.db")
+            return
+        postgres = PostgresServer(folder / "server", safe=True)
+        postgres.start()
+        try:
+            yield postgres.url()
+        finally:
+            postgres.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def servers(kind: str, nodes: int) -> Generator[list[Server]]:
+    """Stafett on an empty database: one process, or on PostgreSQL any number of them."""
+    with database(kind) as where, ExitStack() as stack:
+        url = f"sqlite:///{where}" if kind == "sqlite" else where
+        yield [stack.enter_context(server(STAFETT_DATABASE_URL=url)) for _ in range(nodes)]
 
 
 @contextmanager

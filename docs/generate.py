@@ -25,6 +25,7 @@ from stafett.model import EventType, FailureCause, PayloadCheck
 from stafett.services.event_types import schema_in_force
 from stafett.settings import SPECS, Settings, Spec
 from stafett.web.errors import STATUS
+from stafett.web.metrics import METRICS
 from stafett.web.routes import PREFIX, ROUTES, Access, Route
 
 HERE: Final = Path(__file__).parent
@@ -51,6 +52,50 @@ before one that names a file, in the same place.
 
 Durations are written `500ms`, `1.5s`, `5m`, `2h`, `90d`, or as a bare number of seconds. Lists have
 commas between their entries; in `stafett.toml` they may be lists.
+"""
+
+_METRICS_INTRO: Final = """\
+`GET /metrics` is the Prometheus text format, of each process its own: counters begin at 0 when it
+starts, and Prometheus adds the instance. What waits is counted in the database, so every process
+says the same; take the largest, not the sum. Which processes have a number stands beside it: a
+server has all of them, `stafett serve --no-dispatch` those of processes that accept,
+`stafett dispatch` those of processes that send. [Deploying](deploying.md#watching) has the
+dashboard, the alert rules, and what to do when one comes.
+
+While the database is away, a process goes on showing what it knows itself: `stafett_ready` is 0,
+`/ready` says why within three seconds, and what waits is not shown. It is ready again by itself.
+"""
+
+_METRICS_END: Final = """\
+A histogram is three series: `…_bucket` with the label `le`, `…_sum` and `…_count`. So the 99th
+percentile of commits over five minutes, for each kind of commit, is
+
+```text
+histogram_quantile(0.99, sum by (le, what) (rate(stafett_commit_seconds_bucket[5m])))
+```
+
+## Traces
+
+`pip install "stafett[opentelemetry]"`, and the address of a collector (OTLP over HTTP):
+
+```sh
+OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 stafett serve
+```
+
+- `stafett.accept` (server): from a read request to its commit, as a child of the caller's
+  `traceparent`. A batch has one for all of its messages.
+- `stafett.attempt` (client): one request to a receiver, as a child of the span that accepted its
+  message. That of a test event begins a trace.
+
+The trace is stored with the message. So its attempts, retries and resends are in the same trace,
+whichever process makes them and however much later. The spans carry ids, status and cause, and no
+payload and no address but the receiver's host. Without the extra, or without one of the variables
+`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and `OTEL_TRACES_EXPORTER`
+(`otlp`, `console` or `none`), nothing is traced or stored. The other `OTEL_` variables mean what
+they do elsewhere; `OTEL_SERVICE_NAME` is `stafett` unless set. A program that embeds Stafett hands
+over its own provider: `Stafett(tracer=stafett.tracing.Tracer(provider))`.
+
+A receiver is a stranger: it is sent no `traceparent`, unless `STAFETT_TRACE_RECEIVERS` is on.
 """
 
 _CLI_INTRO: Final = """\
@@ -88,6 +133,7 @@ _OTHER_PATHS: Final = """\
 | `GET /ready` | 200 while it should get traffic, otherwise 503 with the reasons. | anybody |
 | `GET /metrics` | Numbers for Prometheus. | anybody |
 | `GET /openapi.json`, `GET /docs` | The API described, for tools and to read. | anybody |
+| `GET /catalog` | The event types, [where that is switched on](../catalogue.md). | anybody |
 | `/in/{token}`, `/in/{token}/…` | Any method: a request bin catches it. | who has the address |
 | `/admin/` | The pages for people; `GET /` leads there. | users |
 """
@@ -269,6 +315,27 @@ def _flags() -> dict[str, str]:
 def _example(spec: Spec) -> str:
     shown = spec.example if spec.secret and " " in spec.example else code(spec.example)
     return f"Example: {shown}."
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """Every number of `/metrics`, from `metrics.METRICS`."""
+    rows = [
+        (
+            code(each.name),
+            each.kind.value,
+            words(each.labels),
+            each.unit,
+            each.whose.value,
+            each.meaning,
+        )
+        for each in METRICS
+    ]
+    head = ["metric", "kind", "labels", "unit", "which processes", "what it says"]
+    numbers = table(head, rows)
+    return page("Metrics and traces", _METRICS_INTRO, numbers, _METRICS_END)
 
 
 # --- command line -----------------------------------------------------------------------------
@@ -550,6 +617,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its place below `docs`."""
     return {
         "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
         "reference/cli.md": cli_page(),
         "reference/api.md": api_page(),
         "reference/errors.md": errors_page(),

@@ -13,7 +13,7 @@ from docs.conftest import DOCS, blocks, flat, text_of
 from stafett import egress, errors, retry, signing
 from stafett.drivers import sender
 from stafett.drivers.sqlite import threads
-from stafett.engine import turns
+from stafett.engine import breaker, turns
 from stafett.engine.dispatch import Places
 from stafett.model import DeliveryState, DisabledReason
 from stafett.retry import RetrySchedule
@@ -25,6 +25,7 @@ CONCEPTS = DOCS / "concepts.md"
 RECEIVING = DOCS / "receiving.md"
 SQLITE = DOCS / "decisions" / "0002-sqlite-driver.md"
 TURNS = DOCS / "decisions" / "0004-turns.md"
+BREAKER = DOCS / "decisions" / "0012-breaker.md"
 
 
 def hours(duration: timedelta) -> str:
@@ -112,18 +113,23 @@ def test_how_long_all_of_it_takes() -> None:
 def _share() -> tuple[int, int, int, int]:
     """Of a webhook's width: the start, the most, the least, and what is claimed for each."""
     share = turns.Share()
-    start, claimed = share.width, share.room // share.width
+    start = share.width
     for _ in range(1_000):
-        share.grow()
-    most = share.width
+        share.answered(more_waits=True)
+    most, claimed = share.width, share.room // share.width
     for _ in range(1_000):
-        share.shrink()
+        share.timed_out()
     return start, most, share.width, claimed
 
 
 _START, _MOST, _LEAST, _CLAIMED = _share()
 _USUAL = Settings()
 _PLACES = Places()
+_LONE = turns.Lane(_PLACES.first, {})._lone_places
+_RATE = f"{breaker._RATE:.0%}".replace("%", " %")
+_COOL_DOWN = f"{breaker._COOL_DOWN.seconds} seconds"
+_LONGEST = f"up to {breaker.LONGEST_COOL_DOWN.seconds // 60} minutes"
+_WINDOW = f"{breaker._WINDOW.seconds // 60} minutes"
 
 FACTS = [
     (CONCEPTS, f"`deliverAt` (up to {messages.MAX_DELAY.days} days ahead)"),
@@ -154,6 +160,16 @@ FACTS = [
     (TURNS, f"**{_CLAIMED} times its width**"),
     (TURNS, f"{_PLACES.first}, {_PLACES.again}, {_PLACES.tests}"),
     (TURNS, f"the deadline, {_USUAL.attempt_timeout.seconds} seconds"),
+    (TURNS, f"so {_LONE} can hang at once"),
+    (TURNS, f"The last quarter, {_PLACES.first - _LONE} places"),
+    (TURNS, f"if more than {_LONE} hang"),
+    (CONCEPTS, f"at least {breaker._MIN_VOLUME} attempts within {_WINDOW} {_RATE} failed"),
+    (CONCEPTS, f"**After {_COOL_DOWN}** one request"),
+    (CONCEPTS, f"rests twice as long as before, {_LONGEST}"),
+    (BREAKER, f"within {_WINDOW} from a first failure"),
+    (BREAKER, f"at least {breaker._MIN_VOLUME} attempts have ended and {_RATE} of them failed"),
+    (BREAKER, f"a cool-down of {_COOL_DOWN}** one request"),
+    (BREAKER, f"twice as long, {_LONGEST}"),
 ]
 
 

@@ -50,6 +50,7 @@ def sent(endpoint: Endpoint, *, at: datetime | None = None, test: bool = False) 
         app_id=APP,
         endpoint_id=endpoint.id,
         event_type="payment_received",
+        accepted_at=now,
         claim_id=making.ids.claim(now),
         lease_until=now,
         attempt_count=0,
