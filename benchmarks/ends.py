@@ -129,7 +129,9 @@ def server(**environment: str) -> Generator[Server]:
     )
     try:
         wait_for(lambda: answers(port))
-        yield Server(process, port, folder)
+        made = Server(process, port, folder)
+        made.call("GET", "/api/v1/app/default")  # answered when it has started
+        yield made
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

