@@ -271,11 +271,18 @@ class Endpoints(Protocol):
         ...
 
     async def update_endpoint(
-        self, endpoint_id: EndpointId, changes: EndpointChanges, *, now: datetime
-    ) -> None:
-        """Disabling cancels its pending deliveries in the same transaction.
+        self,
+        endpoint_id: EndpointId,
+        changes: EndpointChanges,
+        *,
+        now: datetime,
+        was: EndpointChanges | None = None,
+    ) -> bool:
+        """Only where what `was` names is still so; answers whether it was changed.
 
-        Enabling clears `failing_since` and `paused_until`.
+        So what was read, altered and written back loses nothing that others wrote meanwhile.
+        Disabling cancels its pending deliveries in the same transaction. Enabling clears
+        `failing_since` and `paused_until`.
 
         Errors: Conflict when the uid is taken.
         """

@@ -20,6 +20,7 @@ from stafett.model import (
     DeliveryState,
     DeliveryStats,
     Endpoint,
+    EndpointChanges,
     EndpointSecret,
     FailureCause,
     HeaderFamily,
@@ -792,3 +793,18 @@ async def test_a_search_in_payloads_ends_where_it_has_looked_far_enough(
     assert page.items == ()
     assert page.until == NOW + (400 - looked) * MINUTE
     assert page.place == items[400 - looked].message.id
+
+
+async def test_a_change_is_made_only_where_nobody_was_faster(
+    store: Store, endpoint: Endpoint
+) -> None:
+    first: EndpointChanges = {"headers": {"x-a": "1"}}
+    second: EndpointChanges = {"headers": {"x-b": "2"}, "disabled": True}
+    was: EndpointChanges = {"headers": endpoint.headers, "secrets": endpoint.secrets}
+
+    assert await store.update_endpoint(endpoint.id, first, now=NOW, was=was)
+    assert not await store.update_endpoint(endpoint.id, second, now=NOW, was=was)
+
+    found = await store.get_endpoint(endpoint.app_id, endpoint.id)
+    assert found is not None
+    assert (found.headers, found.disabled) == ({"x-a": "1"}, False)

@@ -6,15 +6,12 @@ Secrets leave here only through `secret` and `rotate_secret`.
 
 from __future__ import annotations
 
-import asyncio
-import base64
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from stafett import egress, errors, ids, model, retry, signing
-from stafett.engine.attempts import MAX_OWN_TIMEOUT, MIN_OWN_TIMEOUT
+from stafett import egress, errors, ids, model
 from stafett.engine.directory import Directory
 from stafett.ids import AppId, EndpointId, Ids
 from stafett.model import (
@@ -27,23 +24,17 @@ from stafett.model import (
     HeaderFamily,
     Page,
     PageQuery,
-    Secret,
 )
-from stafett.services import activity, fields
+from stafett.services import activity, fields, secrets
 from stafett.services.activity import Activity
+from stafett.services.endpoint_checks import EndpointChecks
 from stafett.store import Store
 
-DEFAULT_GRACE: Final = timedelta(hours=24)
-MAX_GRACE: Final = timedelta(days=7)
-MAX_OLD_SECRETS: Final = 10
-MAX_EVENT_TYPES: Final = 1_000
 MAX_STATS_RANGE: Final = timedelta(days=28)
 # A client's clock may be a little off, and it made its range before we read it.
 _CLOCK_SLACK: Final = timedelta(minutes=5)
 _RECENT: Final = 100
 _THIS_MOMENT: Final = timedelta(seconds=1)
-_SECRET_BYTES: Final = 24
-_SEED_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,35 +80,6 @@ def merged_headers(
     return kept | dict(put)
 
 
-def private_key(seed: bytes) -> str:
-    """An Ed25519 secret of a 32-byte seed: `whsk_` and base64 of seed and public half."""
-    half = signing.PRIVATE + base64.b64encode(seed).decode()
-    public = (signing.public_key(half) or "").removeprefix(signing.PUBLIC)
-    return signing.PRIVATE + base64.b64encode(seed + base64.b64decode(public)).decode()
-
-
-def rotated(
-    secrets: tuple[EndpointSecret, ...], new: Secret, *, now: datetime, grace: timedelta
-) -> tuple[EndpointSecret, ...]:
-    """`new` in front; the one before it signs on for `grace`, older ones to their own end.
-
-    Errors: LimitReached when more than 10 old ones would still sign.
-    """
-    current = replace(secrets[0], expires_at=now + grace)
-    old = tuple(
-        each
-        for each in (current, *secrets[1:])
-        if each.secret != new and each.expires_at is not None and each.expires_at > now
-    )
-    if len(old) > MAX_OLD_SECRETS:
-        message = (
-            f"{MAX_OLD_SECRETS} former secrets still sign; wait until one of them has ended,"
-            " or rotate without a grace period"
-        )
-        raise errors.LimitReached(message)
-    return (EndpointSecret(secret=new), *old)
-
-
 def stats_range(
     since: datetime | None, until: datetime | None, *, now: datetime
 ) -> tuple[datetime, datetime]:
@@ -135,13 +97,6 @@ def stats_range(
         raise errors.InvalidRange(message)
     # Ids are as fine as 4 ms, and what was made this moment belongs to "until now".
     return start, end if until is not None else end + _THIS_MOMENT
-
-
-def _check_grace(grace: timedelta) -> None:
-    found = fields.Findings()
-    if not timedelta(0) <= grace <= MAX_GRACE:
-        found.add("must be between 0 and 604,800 seconds", "grace")
-    found.close()
 
 
 class Endpoints:
@@ -164,10 +119,8 @@ class Endpoints:
         self._directory = directory
         self._ids = ids
         self._clock = clock
-        self._policy = policy
+        self._checks = EndpointChecks(directory, policy)
         self._entropy = entropy
-        # Headers and secrets are read, changed and written back: one at a time, or one is lost.
-        self._turn = asyncio.Lock()
 
     async def create(self, app: str, new: NewEndpoint) -> Endpoint:
         """Errors: Invalid, Conflict (uid taken)."""
@@ -182,7 +135,7 @@ class Endpoints:
         now = self._clock()
         wanted = self._settled(_all_of(new), disabled=False, now=now)
         wanted["headers"] = new.headers
-        checked = await self._checked(wanted, secret=new.secret)
+        checked = await self._checks.checked(wanted, secret=new.secret)
         return self._made(app_id, new, checked=checked, now=now)
 
     async def get(self, app: str, ref: str) -> Endpoint:
@@ -206,7 +159,7 @@ class Endpoints:
         """What `update` of `ref` would refuse about `changes`; None: what `create` would."""
         had = None if ref is None else (await self.get(app, ref)).event_types
         try:
-            await self._checked(changes, had=had or frozenset(), secret=secret)
+            await self._checks.checked(changes, had=had or frozenset(), secret=secret)
         except errors.Invalid as error:
             return error.problems
         return ()
@@ -221,7 +174,7 @@ class Endpoints:
             return endpoint
         settled = self._settled(changes, disabled=endpoint.disabled, now=self._clock())
         return await self._write(
-            endpoint, await self._checked(settled, had=endpoint.event_types or frozenset())
+            endpoint, await self._checks.checked(settled, had=endpoint.event_types or frozenset())
         )
 
     async def upsert(self, app: str, ref: str, new: NewEndpoint) -> tuple[Endpoint, bool]:
@@ -261,37 +214,46 @@ class Endpoints:
         return (await self.get(app, ref)).secrets[0].secret.reveal()
 
     async def rotate_secret(
-        self, app: str, ref: str, *, key: str | None = None, grace: timedelta = DEFAULT_GRACE
+        self,
+        app: str,
+        ref: str,
+        *,
+        key: str | None = None,
+        grace: timedelta = secrets.DEFAULT_GRACE,
     ) -> str:
         """Sign with `key` (None: a new one of the same kind) from now on; answers it.
 
         The one before signs too for `grace` (0 to 7 days). Rotating to the current secret changes
         nothing. Errors: Invalid, LimitReached (more than 10 old ones would still sign).
         """
-        _check_grace(grace)
-        given = None if key is None else _checked_key(key)
-        async with self._turn:
+        secrets.check_grace(grace)
+        given = None if key is None else secrets.given(key, field="key")
+        while True:
             endpoint = await self.get(app, ref)
             current = endpoint.secrets[0].secret
-            new = Secret(given or self._new_secret(like=current.reveal()))
-            if new != current:
-                secrets = rotated(endpoint.secrets, new, now=self._clock(), grace=grace)
-                await self._write(endpoint, EndpointChanges(secrets=secrets))
-        return new.reveal()
+            new = given or secrets.new(self._entropy, like=current.reveal())
+            if new == current:
+                return new.reveal()
+            kept = secrets.rotated(endpoint.secrets, new, now=self._clock(), grace=grace)
+            was = EndpointChanges(secrets=endpoint.secrets)
+            if await self._replace(endpoint, EndpointChanges(secrets=kept), was=was):
+                return new.reveal()
 
     async def set_headers(self, app: str, ref: str, headers: Mapping[str, str]) -> Endpoint:
         """Replace all of its own headers. Errors: Invalid."""
-        async with self._turn:
-            return await self.update(app, ref, EndpointChanges(headers=headers))
+        return await self.update(app, ref, EndpointChanges(headers=headers))
 
     async def patch_headers(
         self, app: str, ref: str, *, put: Mapping[str, str], delete: Collection[str] = ()
     ) -> Endpoint:
         """Set some of its own headers and delete others; the rest stays. Errors: Invalid."""
-        async with self._turn:
+        while True:
             endpoint = await self.get(app, ref)
             headers = merged_headers(endpoint.headers, put=put, delete=delete)
-            return await self.update(app, ref, EndpointChanges(headers=headers))
+            changes = await self._checks.checked(EndpointChanges(headers=headers))
+            was = EndpointChanges(headers=endpoint.headers)
+            if await self._replace(endpoint, changes, was=was):
+                return await self._get(endpoint.app_id, endpoint.id)
 
     async def stats(
         self,
@@ -337,6 +299,16 @@ class Endpoints:
             raise _unknown(ref)
         return found
 
+    async def _replace(
+        self, endpoint: Endpoint, changes: EndpointChanges, *, was: EndpointChanges
+    ) -> bool:
+        """False: somebody, perhaps in another process, was faster, and it has to be read again."""
+        changed = await self._store.update_endpoint(
+            endpoint.id, changes, now=self._clock(), was=was
+        )
+        self._directory.forget_endpoints(endpoint.app_id)
+        return changed
+
     async def _write(self, endpoint: Endpoint, changes: EndpointChanges) -> Endpoint:
         if changes:
             await self._store.update_endpoint(endpoint.id, changes, now=self._clock())
@@ -363,65 +335,12 @@ class Endpoints:
             settled["disabled_reason"] = settled["disabled_at"] = None
         return settled
 
-    async def _checked(
-        self, changes: EndpointChanges, *, had: Collection[str] = (), secret: str | None = None
-    ) -> EndpointChanges:
-        """`changes` in the form they are kept. Errors: Invalid with every problem."""
-        found = fields.Findings()
-        checked = EndpointChanges(**changes)
-        if "url" in checked:
-            checked["url"] = self._checked_url(found, checked["url"])
-        if secret is not None:
-            _check_secret(found, secret, field="secret")
-        _check_fields(found, checked)
-        # Nothing chosen means everything: some clients say it with an empty list.
-        if "event_types" in checked:
-            checked["event_types"] = frozenset(checked["event_types"] or ()) or None
-        if "channels" in checked:
-            checked["channels"] = frozenset(checked["channels"] or ()) or None
-        found.channels(checked.get("channels"), limit=fields.MAX_ENDPOINT_CHANNELS)
-        await self._check_event_types(found, (checked.get("event_types") or frozenset()) - set(had))
-        found.close()
-        return checked
-
-    def _checked_url(self, found: fields.Findings, url: str) -> str:
-        """The URL in the one form that is stored and sent to."""
-        try:
-            target = egress.parse(url)
-        except errors.Invalid as exc:
-            found.take(exc.problems, "url")
-            return url
-        verdict = egress.vet_target(target, policy=self._policy)
-        if not verdict.allowed:
-            found.add(
-                f"is not an address that may be reached ({verdict.reason}); {egress.HINT}",
-                "url",
-                kind="target_not_allowed",
-            )
-        return target.url
-
-    async def _check_event_types(self, found: fields.Findings, names: Collection[str]) -> None:
-        if len(names) > MAX_EVENT_TYPES:
-            found.add(f"may have at most {MAX_EVENT_TYPES:,}", "event_types")
-            return
-        known = await self._directory.event_types()
-        for name in sorted(names):
-            if name not in known:
-                found.add(f"there is no event type {name!r}", "event_types")
-            elif known[name].archived:
-                found.add(f"the event type {name!r} is archived", "event_types")
-
-    def _new_secret(self, *, like: str = "") -> str:
-        """Symmetric unless it takes the place of an Ed25519 key, whose receivers hold no secret."""
-        if like.startswith(signing.PRIVATE):
-            return private_key(self._entropy(_SEED_BYTES))
-        return signing.new_secret(self._entropy(_SECRET_BYTES))
-
     def _made(
         self, app_id: AppId, new: NewEndpoint, *, checked: EndpointChanges, now: datetime
     ) -> Endpoint:
         url = checked.get("url", new.url)
-        secret = self._new_secret() if new.secret is None else _prefixed(new.secret)
+        given = new.secret
+        secret = secrets.new(self._entropy) if given is None else secrets.prefixed(given)
         return Endpoint(
             id=self._ids.endpoint(now),
             app_id=app_id,
@@ -439,7 +358,7 @@ class Endpoints:
             metadata=new.metadata,
             headers=new.headers,
             header_family=new.header_family or HeaderFamily.WEBHOOK,
-            secrets=(EndpointSecret(secret=Secret(secret)),),
+            secrets=(EndpointSecret(secret=secret),),
             **new.options,
             created_at=now,
             updated_at=now,
@@ -477,61 +396,6 @@ def _check_upsert_uid(ref: str, uid: str | None) -> None:
     if uid is not None and uid != ref:
         found.add("must be the same as in the address", "uid", kind="endpoint_uid_mismatch")
     found.close()
-
-
-def _check_fields(found: fields.Findings, changes: EndpointChanges) -> None:
-    if "name" in changes:
-        found.name(changes["name"], "name")
-    if "integration" in changes:
-        found.word(changes["integration"], "integration")
-    found.text(changes.get("description", ""), "description")
-    found.uid(changes.get("uid"), prefix=ids.ENDPOINT)
-    found.rate_limit(changes.get("rate_limit"))
-    found.concurrency(changes.get("concurrency"))
-    found.metadata(changes.get("metadata", {}))
-    _check_schedule(found, changes.get("retry_schedule"))
-    _check_timeout(found, changes.get("timeout"))
-    found.problems += egress.check_headers(changes.get("headers", {}))
-
-
-def _check_schedule(found: fields.Findings, waits: Collection[timedelta] | None) -> None:
-    if waits is None:
-        return
-    if len(waits) > retry.MAX_OWN_WAITS:
-        found.add(f"may have at most {retry.MAX_OWN_WAITS} waits", "retry_schedule")
-    for place, wait in enumerate(waits):
-        if not timedelta(0) < wait <= retry.MAX_OWN_WAIT:
-            longest = retry.MAX_OWN_WAIT.days
-            text = f"each wait must be longer than nothing and at most {longest} days"
-            found.add(text, "retry_schedule", place)
-            return
-
-
-def _check_timeout(found: fields.Findings, timeout: timedelta | None) -> None:
-    if timeout is not None and not MIN_OWN_TIMEOUT <= timeout <= MAX_OWN_TIMEOUT:
-        least, most = (int(each.total_seconds()) for each in (MIN_OWN_TIMEOUT, MAX_OWN_TIMEOUT))
-        found.add(f"must be between {least} and {most} seconds", "timeout")
-
-
-def _check_secret(found: fields.Findings, secret: str, *, field: str) -> None:
-    try:
-        signing.check_secret(secret)
-    except errors.Invalid as exc:
-        found.take(exc.problems, field)
-
-
-def _checked_key(key: str) -> str:
-    found = fields.Findings()
-    _check_secret(found, key, field="key")
-    found.close()
-    return _prefixed(key)
-
-
-def _prefixed(secret: str) -> str:
-    """The form that every verifier knows; a secret may be given without its prefix."""
-    if secret.startswith((signing.SYMMETRIC, signing.PRIVATE)):
-        return secret
-    return signing.SYMMETRIC + secret
 
 
 def _host(url: str) -> str:

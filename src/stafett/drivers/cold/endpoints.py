@@ -152,25 +152,31 @@ class EndpointVerbs(SqlVerbs):
         )
 
     async def update_endpoint(
-        self, endpoint_id: EndpointId, changes: EndpointChanges, *, now: datetime
-    ) -> None:
+        self,
+        endpoint_id: EndpointId,
+        changes: EndpointChanges,
+        *,
+        now: datetime,
+        was: EndpointChanges | None = None,
+    ) -> bool:
         values = _columns(changes)
+        same = [_t.c[name] == value for name, value in _columns(was or {}).items()]
         if changes.get("disabled") is False:
             values |= {"failing_since": None, "paused_until": None}
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sa.Connection) -> bool:
+            statement = sa.update(_t).where(_t.c.id == endpoint_id, *same)
             try:
-                connection.execute(
-                    sa.update(_t).where(_t.c.id == endpoint_id).values(**values, updated_at=now)
-                )
+                changed = connection.execute(statement.values(**values, updated_at=now)).rowcount
             except IntegrityError as exc:
                 raise _uid_taken(changes.get("uid")) from exc
-            if changes.get("disabled"):
+            if changed and changes.get("disabled"):
                 self.queue.cancel_of_endpoint(
                     connection, endpoint_id, note="canceled: webhook switched off", now=now
                 )
+            return changed > 0
 
-        await self.write(work)
+        return await self.write(work)
 
     async def end_pause(self, endpoint_id: EndpointId, *, until: datetime) -> None:
         statement = (
