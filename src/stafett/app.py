@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, cast
 
 from stafett import catalog, egress, errors
+from stafett.drivers.copying.progress import Progress as Progress  # for the command line
+from stafett.drivers.copying.progress import Tell
+from stafett.drivers.copying.sums import Compared
 from stafett.drivers.migrations.upgrade import HEAD
 from stafett.drivers.resolver import Resolver
 from stafett.drivers.sender import HttpSender
@@ -410,6 +413,16 @@ async def migrate(settings: Settings) -> str:
     await store.open(now=SystemClock().now())
     await store.close()
     return HEAD
+
+
+async def copy(source: Path, target: str, *, tell: Tell) -> list[Compared]:
+    """Move the installation in the SQLite file `source` to the PostgreSQL database `target`.
+
+    Answers how each table compares. Errors: StoreInUse, Unavailable, StoreBroken, SchemaTooNew,
+    Conflict.
+    """
+    work = importlib.import_module("stafett.drivers.copying.work")
+    return await work.copy(source, target, now=SystemClock().now(), tell=tell)
 
 
 async def ask_postgresql(url: Secret) -> str:

@@ -562,12 +562,14 @@ class Users(Protocol):
         """All of them, in order of id."""
         ...
 
-    async def update_user(self, user_id: UserId, changes: UserChanges, *, now: datetime) -> None:
-        """Errors: NotFound."""
+    async def update_user(
+        self, user_id: UserId, changes: UserChanges, *, now: datetime, keep_owner: bool = False
+    ) -> None:
+        """Errors: NotFound; with `keep_owner` Conflict, for the only owner who can sign in."""
         ...
 
-    async def delete_user(self, user_id: UserId) -> None:
-        """And their sessions; what they did stays in the audit log."""
+    async def delete_user(self, user_id: UserId, *, keep_owner: bool = False) -> None:
+        """And their sessions; what they did stays in the audit log. `keep_owner`: as above."""
         ...
 
     async def add_session(self, session: Session) -> None: ...

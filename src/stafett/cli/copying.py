@@ -4,68 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final
 
 import click
 
+from stafett import app
 from stafett.cli import client, printing
-from stafett.engine.clock import SystemClock
 
 _LINE_SECONDS: Final = 5.0
 """How often a long table says how far it is, where there is no terminal to draw on."""
 _POSTGRESQL: Final = ("postgresql", "postgres")
-
-
-class _Sum(Protocol):
-    @property
-    def row_count(self) -> int: ...
-
-    @property
-    def checksum(self) -> int: ...
-
-
-class _Compared(Protocol):
-    @property
-    def part(self) -> str: ...
-
-    @property
-    def source(self) -> _Sum: ...
-
-    @property
-    def target(self) -> _Sum: ...
-
-    @property
-    def equal(self) -> bool: ...
-
-
-class _Progress(Protocol):
-    @property
-    def part(self) -> str: ...
-
-    @property
-    def doing(self) -> str: ...
-
-    @property
-    def row_count(self) -> int: ...
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def resumed(self) -> bool: ...
-
-
-class _Copy(Protocol):
-    async def __call__(
-        self, source: Path, target: str, *, now: datetime, tell: Callable[[_Progress], None]
-    ) -> Sequence[_Compared]: ...
 
 
 @click.command()
@@ -118,18 +71,9 @@ def _path_of(url: str) -> Path:
     return Path(path).absolute()
 
 
-async def _copy(source: Path, target: str) -> Sequence[_Compared]:
-    # By name, as the drivers are of this kind alone: nobody else loads them from up here.
-    try:
-        module = importlib.import_module("stafett.drivers.copying")
-    except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
-            raise
-        message = "PostgreSQL needs the package asyncpg, which is not installed here"
-        raise client.Failure(message) from None
-    work = cast("_Copy", module.copy)
+async def _copy(source: Path, target: str) -> Sequence[app.Compared]:
     with _Screen() as screen:
-        return await work(source, target, now=SystemClock().now(), tell=screen.show)
+        return await app.copy(source, target, tell=screen.show)
 
 
 class _Screen(contextlib.ExitStack):
@@ -142,7 +86,7 @@ class _Screen(contextlib.ExitStack):
         self._bar: Any = None  # click does not name its type
         self._said_at = time.monotonic()
 
-    def show(self, progress: _Progress) -> None:
+    def show(self, progress: app.Progress) -> None:
         """Say how far the work on a table is; of an empty one, nothing."""
         if not progress.total:
             return
@@ -151,7 +95,7 @@ class _Screen(contextlib.ExitStack):
         else:
             self._say(progress)
 
-    def _draw(self, progress: _Progress) -> None:
+    def _draw(self, progress: app.Progress) -> None:
         if self._table != (progress.doing, progress.part):
             self._table = (progress.doing, progress.part)
             self.close()
@@ -160,7 +104,7 @@ class _Screen(contextlib.ExitStack):
             self._bar = self.enter_context(bar)
         self._bar.update(progress.row_count - self._bar.pos)
 
-    def _say(self, progress: _Progress) -> None:
+    def _say(self, progress: app.Progress) -> None:
         finished = progress.row_count == progress.total
         if not (finished or progress.resumed or self._waited()):
             return
@@ -172,7 +116,7 @@ class _Screen(contextlib.ExitStack):
         return time.monotonic() - self._said_at >= _LINE_SECONDS
 
 
-def _print(compared: Sequence[_Compared]) -> None:
+def _print(compared: Sequence[app.Compared]) -> None:
     rows = [
         (
             each.part,
@@ -188,14 +132,10 @@ def _print(compared: Sequence[_Compared]) -> None:
     printing.table(names, rows, empty="There is nothing.")
 
 
-def _as_json(compared: _Compared) -> dict[str, object]:
-    return {
-        "table": compared.part,
-        "source": _sum_as_json(compared.source),
-        "target": _sum_as_json(compared.target),
-        "same": compared.equal,
+def _as_json(compared: app.Compared) -> dict[str, object]:
+    sides = {"source": compared.source, "target": compared.target}
+    sums = {
+        side: {"rows": found.row_count, "checksum": f"{found.checksum:016x}"}
+        for side, found in sides.items()
     }
-
-
-def _sum_as_json(found: _Sum) -> dict[str, object]:
-    return {"rows": found.row_count, "checksum": f"{found.checksum:016x}"}
+    return {"table": compared.part, **sums, "same": compared.equal}

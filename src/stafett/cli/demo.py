@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import click
 
 from stafett import settings, signing
-from stafett.cli import client, messages, options, printing, serving, webhooks
+from stafett.cli import client, listening, messages, options, printing, serving, webhooks
 from stafett.cli.client import Client, path_of
 from stafett.engine.clock import SystemClock
 from stafett.model import Json
@@ -54,12 +54,12 @@ def _listen(loaded: settings.Loaded) -> Any:
     """The usual port, or a free one where it is taken and nobody asked for it."""
     chosen = loaded.settings
     try:
-        return serving.listen(chosen.host, chosen.port)
-    except serving.PortInUse:
+        return listening.listen(chosen.host, chosen.port)
+    except listening.PortInUse:
         if loaded.sources["port"] != "default":
             raise
         printing.line(f"Port {chosen.port} is in use, so the demo takes a free one.")
-        return serving.listen(chosen.host, 0)
+        return listening.listen(chosen.host, 0)
 
 
 def _greet(running: serving.Running) -> None:

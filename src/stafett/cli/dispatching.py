@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from stafett import app, errors
-from stafett.cli import printing, serving
+from stafett.cli import listening, printing, serving
 from stafett.cli.serving import Role, Running
 from stafett.settings import Settings
 
@@ -23,12 +23,13 @@ _PORT: Final = 8072
 def dispatch(**flags: Any) -> None:
     """Send what is due, beside servers that accept (PostgreSQL).
 
-    Any number of these work on one database. It listens too, by default on port 8072, for /health, /ready and /metrics.
+    Any number of these work on one database. It listens too, by default on port 8072, for /health,
+    /ready and /metrics.
     """
     loaded = serving.load(**flags)
     _require_shared(loaded.settings, "stafett dispatch")
     port = _PORT if loaded.sources["port"] == "default" else loaded.settings.port
-    listener = serving.listen(loaded.settings.host, port)
+    listener = listening.listen(loaded.settings.host, port)
     sys.exit(serving.run(loaded.settings, listener, say=_announce, role=Role.SENDS))
 
 

@@ -13,7 +13,7 @@ from stafett.cli import client, messages, options, printing
 from stafett.cli.client import Client, path_of
 from stafett.engine.clock import SystemClock
 from stafett.model import Json
-from stafett.web import wire
+from stafett.web.wire.event_types import event_type_out
 
 
 @click.group()
@@ -160,7 +160,7 @@ def _of_file(name: str) -> list[bytes]:
     except errors.Invalid as error:
         message = f"{name}: {error.detail}"
         raise errors.InvalidSettings(message) from None
-    return [msgspec.json.encode(wire.event_type_out(each, with_content=True)) for each in found]
+    return [msgspec.json.encode(event_type_out(each, with_content=True)) for each in found]
 
 
 @event_type.command()

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import errno
 import gc
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -29,21 +26,18 @@ from typing_extensions import override
 
 from stafett import errors, settings
 from stafett.app import Stafett
-from stafett.cli import client, logs, notify, printing
-from stafett.model import PageQuery, Secret
+from stafett.cli import client, listening, logs, notify, printing
+from stafett.cli.found import Found
+from stafett.model import Secret
 from stafett.settings import Network, Settings
 from stafett.web.protocol import RestingProtocol
 
-LOCAL_TOKEN: Final = "local command line"  # noqa: S105 - its name, not its text
-_BACKLOG: Final = 2048
 _STREAMS_END_SECONDS: Final = 20
 """How long answers that are under way may still take once the end has begun."""
 _LOOK_SECONDS: Final = 0.5
-_TOKEN_LIFE: Final = timedelta(days=1)
 _SWITCH_SECONDS: Final = 0.0005
 """The store's writer is a thread: at Python's usual 5 ms the event loop would wait for it."""
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
-_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 _NO_TOKEN: Final = Secret("")
@@ -137,7 +131,7 @@ def serve(*, no_dispatch: bool, **flags: Any) -> None:
     `stafett config`.
     """
     loaded = load(**flags)
-    listener = listen(loaded.settings.host, loaded.settings.port)
+    listener = listening.listen(loaded.settings.host, loaded.settings.port)
     role = Role.ACCEPTS if no_dispatch else Role.BOTH
     sys.exit(run(loaded.settings, listener, say=announce, role=role, sources=loaded.sources))
 
@@ -153,48 +147,6 @@ def announce(running: Running) -> None:
     else:
         printing.line(f"Admin: {running.admin_url}")
     sys.stdout.flush()
-
-
-# --- listening --------------------------------------------------------------------------------
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Errors: Failure, also where the port is in use."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        message = f"cannot listen on {host!r}: {error.strerror or error}"
-        raise client.Failure(message) from None
-    try:
-        if sys.platform != "win32":  # there it would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _not_bound(host, port, error) from None
-    return listener
-
-
-class PortInUse(client.Failure):
-    """Somebody else listens there."""
-
-
-def _not_bound(host: str, port: int, error: OSError) -> client.Failure:
-    if error.errno == errno.EADDRINUSE:
-        message = f"port {port} on {host} is in use; choose another with --port (0: any free one)"
-        return PortInUse(message)
-    return client.Failure(f"cannot listen on {host} port {port}: {error.strerror or error}")
-
-
-def address_of(listener: socket.socket) -> str:
-    """The URL under which this machine reaches it."""
-    bound, port = listener.getsockname()[:2]
-    host = _WILDCARDS.get(bound, str(bound))
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 # --- running ----------------------------------------------------------------------------------
@@ -253,7 +205,7 @@ class _Serving:
         self._listener = listener
         self._say = say
         self._story = story
-        self._found = chosen.data / client.FOUND_IN
+        self._found = Found(self._stafett)
         self._manager = notify.manager(os.environ)
         self._server = Server(
             uvicorn.Config(
@@ -261,7 +213,7 @@ class _Serving:
                 http=RestingProtocol,
                 ws="none",
                 lifespan="off",
-                backlog=_BACKLOG,
+                backlog=listening.BACKLOG,
                 access_log=False,
                 server_header=False,
                 date_header=False,
@@ -291,14 +243,15 @@ class _Serving:
 
     async def _serve(self) -> None:
         """From the first request taken to the last one answered."""
-        running = Running(url=address_of(self._listener), data=self._stafett.settings.data)
+        url = listening.address_of(self._listener)
+        running = Running(url=url, data=self._stafett.settings.data)
         async with self._found_here(running) as running:
             watch = asyncio.create_task(self._watch(running))
             try:
                 await self._server.serve(sockets=[self._listener])
             finally:
                 self._stafett.begin_stop()
-                self._found.unlink(missing_ok=True)
+                self._found.forget()
                 await watch
 
     @contextlib.asynccontextmanager
@@ -309,45 +262,8 @@ class _Serving:
             return
         users = self._stafett.users
         setup = None if await users.somebody() else Secret(users.open_setup())
-        running = await self._hand_out(replace(running, setup_token=setup))
-        renewing = asyncio.create_task(self._renew(running))
-        try:
-            yield running
-        finally:
-            renewing.cancel()
-            with contextlib.suppress(errors.StafettError):
-                await self._revoke_local(_token_name(self._stafett.settings))
-
-    async def _hand_out(self, running: Running) -> Running:
-        """Write down where the server is and a token for it.
-
-        It ends by itself, as nobody is there to revoke it where a container was killed for good.
-        What a killed run of the same folder left behind is revoked.
-        """
-        name = _token_name(self._stafett.settings)
-        await self._revoke_local(name)
-        expires_at = self._stafett.now() + _TOKEN_LIFE
-        _, text = await self._stafett.tokens.create(name, expires_at=expires_at)
-        running = replace(running, token=Secret(text))
-        write_found(self._found, running)
-        return running
-
-    async def _renew(self, running: Running) -> None:
-        while True:
-            await asyncio.sleep(_TOKEN_LIFE.total_seconds() / 2)
-            with contextlib.suppress(errors.StafettError):
-                await self._hand_out(running)
-
-    async def _revoke_local(self, name: str) -> None:
-        iterator: str | None = None
-        while True:
-            page = await self._stafett.tokens.list(PageQuery(limit=250, after=iterator))
-            for each in page.items:
-                if each.name == name and each.revoked_at is None:
-                    await self._stafett.tokens.revoke(each.id)
-            if page.done or not page.items:
-                break
-            iterator = page.items[-1].id
+        async with self._found.at(running.url) as token:
+            yield replace(running, token=token, setup_token=setup)
 
     async def _watch(self, running: Running) -> None:
         """Say when it is ready, let the story run, and end the server when the store breaks."""
@@ -387,29 +303,10 @@ class _Serving:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """The first signal ends in good order, the second at once."""
         if self._signalled or self._loop is None:
-            self._found.unlink(missing_ok=True)
+            self._found.forget()
             os._exit(130)
         self._signalled = True
         self._loop.call_soon_threadsafe(self._end_in_order)
-
-
-def _token_name(chosen: Settings) -> str:
-    """Servers that share a store each have a folder of their own, and a token each."""
-    if chosen.database_url is None:
-        return LOCAL_TOKEN
-    return f"{LOCAL_TOKEN} of {socket.gethostname()}:{chosen.data.absolute()}"[:200]
-
-
-def write_found(path: Path, running: Running) -> None:
-    """Tell this machine's command line where the server is; for the owner's eyes only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    content = {"url": running.url, "token": running.token.reveal(), "pid": os.getpid()}
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(content) + "\n")
-    draft.replace(path)
 
 
 def with_networks(chosen: Settings, *networks: Network) -> Settings:

@@ -6,15 +6,10 @@ is answered; who tails a bin sees every capture that is still kept exactly once,
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import hashlib
 import hmac
-import itertools
 import re
-import weakref
-from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,6 +19,8 @@ from stafett.engine.batch import Batcher
 from stafett.ids import AttemptId, BinId, CaptureId, Ids, MessageId
 from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, ScriptedReply
 from stafett.services import fields, replies
+from stafett.services.answers import Answer, Answers
+from stafett.services.tails import AT_ONCE, Tail, Tails
 from stafett.store import Store
 
 MAX_BINS: Final = 1_000
@@ -33,21 +30,10 @@ KEEP_CAPTURES: Final = 500
 KEEP_BYTES: Final = 100 << 20
 MAX_PINNED: Final = 50
 """Captures of one bin that are kept beside the ring."""
-MAX_HELD: Final = 100
-"""Connections that wait for one bin's answer at one time, be it delayed, dripped or never sent."""
-MAX_HELD_IN_ALL: Final = 400
 
 # What may wait for the disk at one time; beyond it catching answers Unavailable.
 _MAX_WAITING_BYTES: Final = 64 << 20
-# What a slow tail may have in memory; beyond it that tail goes on from the store.
-_MAX_BEHIND: Final = 64
-_MAX_BEHIND_BYTES: Final = 4 << 20
-_AT_ONCE: Final = 16
-"""Captures with their bodies that are read from the store together."""
-_MAX_TAILS: Final = 100
 _MAX_KNOWN: Final = 1_000
-_MAX_COUNTED: Final = 10_000
-"""Webhook-ids in memory whose answers are counted; beyond it they are counted in the store anew."""
 _MAX_WEBHOOK_ID: Final = 256
 _TOKEN_BYTES: Final = 16
 
@@ -116,121 +102,12 @@ def webhook_id_of(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     return found[-1] if found and 0 < len(found[-1]) <= _MAX_WEBHOOK_ID else None
 
 
-class Answer:
-    """What to reply to one request, and its place among those who wait.
-
-    Enter it to get the reply; the place is given back at the end.
-    """
-
-    __slots__ = ("_leave", "reply")
-
-    def __init__(self, reply: ScriptedReply, leave: Callable[[], None] | None) -> None:
-        self.reply = reply
-        self._leave = leave
-
-    def __enter__(self) -> ScriptedReply:
-        return self.reply
-
-    def __exit__(self, *_: object) -> None:
-        if self._leave is not None:
-            self._leave()
-
-
 def number_of(text: str) -> int:
     """The number of a capture. Errors: BadRequest, also for one that no store can hold."""
     if not _NUMBER.fullmatch(text):
         message = f"{text!r} is not the number of a capture"
         raise errors.BadRequest(message)
     return int(text)
-
-
-class Tail:
-    """One reader of one bin: stored captures first, then live ones.
-
-    Cancelling a wait for the next capture loses nothing, so a caller may time out and go on. Ends
-    when the bin is deleted or Stafett stops.
-    """
-
-    def __init__(self, store: Store, bin_id: BinId, *, after: int) -> None:
-        self._store = store
-        self._bin_id = bin_id
-        self._last = after
-        self._ready: deque[Capture] = deque()
-        self._live: deque[Capture] = deque()
-        self._live_bytes = 0
-        self._behind = True
-        self._ended = False
-        self._news = asyncio.Event()
-
-    def __aiter__(self) -> Tail:
-        return self
-
-    async def __anext__(self) -> Capture:
-        while not self._ready:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._refill()
-        capture = self._ready.popleft()
-        self._last = capture.number
-        return capture
-
-    def offer(self, capture: Capture) -> None:
-        """A capture that has just been stored."""
-        self._live_bytes += len(capture.body)
-        if len(self._live) >= _MAX_BEHIND or self._live_bytes > _MAX_BEHIND_BYTES:
-            self._forget_live()
-            self._behind = True
-        else:
-            self._live.append(capture)
-        self._news.set()
-
-    def look(self) -> None:
-        """Another process has stored something."""
-        self._behind = True
-        self._news.set()
-
-    def end(self) -> None:
-        """Nothing comes any more; what is ready is still handed out."""
-        self._ended = True
-        self._news.set()
-
-    async def _refill(self) -> None:
-        if self._behind:
-            await self._read_on()
-        elif self._live:
-            self._take_live()
-        else:
-            self._news.clear()
-            await self._news.wait()
-
-    def _take_live(self) -> None:
-        """One live capture; a number that does not follow sends us back to the store."""
-        capture = self._live.popleft()
-        self._live_bytes -= len(capture.body)
-        if capture.number == self._last + 1:
-            self._ready.append(capture)
-        elif capture.number > self._last:
-            self._behind = True
-
-    async def _read_on(self) -> None:
-        """The next stored captures; a page that is the last means that live ones follow.
-
-        What is stored while we ask comes live as well and is known by its number.
-        """
-        query = PageQuery(limit=_AT_ONCE, after=str(self._last), ascending=True)
-        # Before asking: what overflows meanwhile sets it again, and must not be lost.
-        self._behind = False
-        more = True
-        try:
-            page = await self._store.list_captures(self._bin_id, query)
-            more = not page.done
-        finally:
-            self._behind = self._behind or more
-        self._ready.extend(page.items)
-
-    def _forget_live(self) -> None:
-        self._live.clear()
-        self._live_bytes = 0
 
 
 class Bins:
@@ -252,10 +129,9 @@ class Bins:
         self._batch = batch(self._flush)
         self._waiting_bytes = 0
         self._known: dict[str, Bin] = {}
-        self._answered: dict[tuple[BinId, int, str | None], int] = {}
-        self._held: Counter[BinId] = Counter()
+        self._answers = Answers(store)
         self._changes = 0
-        self._tails: dict[BinId, weakref.WeakSet[Tail]] = {}
+        self._tails = Tails(store)
 
     async def create(
         self, name: str | None = None, *, reply: ScriptedReply = replies.AFTERWARDS
@@ -305,8 +181,7 @@ class Bins:
         known = await self.get(bin_id)
         await self._store.delete_bin(bin_id)
         self._forget(known)
-        for tail in self._tails.pop(bin_id, ()):
-            tail.end()
+        self._tails.end(bin_id)
 
     async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> Bin:
         """Answer so from the next request on. Errors: Invalid."""
@@ -316,6 +191,10 @@ class Bins:
         self._forget(known)
         return await self.get(bin_id)
 
+    async def expect(self, catch_token: str) -> None:
+        """Whether it is worth reading a request. Errors: NotFound."""
+        await self._caught_by(catch_token)
+
     async def catch(self, catch_token: str, caught: Caught) -> Answer:
         """Keep a request; what to reply once it is on disk (to take the time for it is the web's).
 
@@ -324,7 +203,7 @@ class Bins:
         """
         known = await self._caught_by(catch_token)
         webhook_id = webhook_id_of(caught.headers)
-        answer = self._placed(known, await self._reply_to(known, webhook_id))
+        answer = await self._answers.to(known, webhook_id)
         with contextlib.ExitStack() as stack:
             stack.enter_context(answer)
             if self._waiting_bytes > _MAX_WAITING_BYTES:
@@ -338,40 +217,6 @@ class Bins:
                 raise _uncaught()
             stack.pop_all()  # the place is the caller's now
         return answer
-
-    async def _reply_to(self, known: Bin, webhook_id: str | None) -> ScriptedReply:
-        """The bin's reply, or what comes after it.
-
-        The memory knows of those that are not stored yet, the store of what was answered before a
-        start or by another process.
-        """
-        times = known.reply.times
-        if not times:
-            return known.reply
-        key = (known.id, known.reply_since, webhook_id)
-        if self._answered.get(key, 0) >= times:
-            return replies.AFTERWARDS
-        stored = await self._store.arrivals(
-            known.id, webhook_id, after=known.reply_since, limit=times
-        )
-        count = max(self._answered.get(key, 0), len(stored))
-        if len(self._answered) >= _MAX_COUNTED:
-            self._answered.clear()
-        self._answered[key] = count + 1
-        return known.reply if count < times else replies.AFTERWARDS
-
-    def _placed(self, known: Bin, reply: ScriptedReply) -> Answer:
-        if not replies.takes_time(reply):
-            return Answer(reply, None)
-        if self._held[known.id] >= MAX_HELD or self._held.total() >= MAX_HELD_IN_ALL:
-            return Answer(replies.TOO_MANY, None)
-        self._held[known.id] += 1
-        return Answer(reply, functools.partial(self._leave, known.id))
-
-    def _leave(self, bin_id: BinId) -> None:
-        self._held[bin_id] -= 1
-        if not self._held[bin_id]:
-            del self._held[bin_id]
 
     async def captures(self, bin_id: BinId, page: PageQuery) -> Page[Capture]:
         """In order of number, newest first unless `page.ascending`; `page.after` is a number.
@@ -391,7 +236,7 @@ class Bins:
         await self.get(bin_id)
         place = None if after is None else str(after)
         while True:
-            query = PageQuery(limit=_AT_ONCE, after=place)
+            query = PageQuery(limit=AT_ONCE, after=place)
             page = await self._store.list_captures(bin_id, query)
             for each in page.items:
                 yield each
@@ -448,21 +293,12 @@ class Bins:
         Errors: LimitReached (100 tails of one bin).
         """
         known = await self.get(bin_id)
-        tails = self._tails.setdefault(bin_id, weakref.WeakSet())
-        if len(tails) >= _MAX_TAILS:
-            message = f"this bin is tailed {_MAX_TAILS} times already"
-            raise errors.LimitReached(message)
         start = known.capture_count if after is None else min(after, known.capture_count)
-        tail = Tail(self._store, bin_id, after=start)
-        tails.add(tail)
-        return tail
+        return self._tails.follow(bin_id, after=start)
 
     async def stop(self) -> None:
         """End every tail and finish what is being written."""
-        for tails in self._tails.values():
-            for tail in tuple(tails):
-                tail.end()
-        self._tails.clear()
+        self._tails.end_all()
         await self._batch.drain()
 
     async def _caught_by(self, catch_token: str) -> Bin:
@@ -487,9 +323,7 @@ class Bins:
 
     def caught(self, bin_id: BinId | None) -> None:
         """Another process may have caught something for this bin; None: for any."""
-        chosen = self._tails.values() if bin_id is None else [self._tails.get(bin_id, ())]
-        for tail in itertools.chain.from_iterable(chosen):
-            tail.look()
+        self._tails.look(bin_id)
 
     def _forget(self, known: Bin) -> None:
         self._changes += 1
@@ -526,8 +360,7 @@ class Bins:
         finally:
             self._waiting_bytes -= sum(len(each.body) for each in batch)
         for capture in stored:
-            for tail in self._tails.get(capture.bin_id, ()):
-                tail.offer(capture)
+            self._tails.offer(capture)
         numbered = {each.id: each for each in stored}
         return [numbered.get(each.id) for each in batch]
 

@@ -19,7 +19,7 @@ import msgspec
 from stafett import errors, model
 from stafett.engine.directory import Directory
 from stafett.model import EventType, EventTypeChanges, Json, Page, PageQuery, PayloadCheck
-from stafett.services import fields, samples
+from stafett.services import fields, samples, tangles
 from stafett.store import Store
 
 MAX_PROBLEMS: Final = 10
@@ -82,6 +82,7 @@ def with_newest(known: EventType | None, schema: Json) -> dict[str, Json]:
 
 def compiled(schema: Mapping[str, Json]) -> Validator:
     """A validator that fetches nothing. Errors: ValueError for what is not a usable schema."""
+    tangles.check(schema)
     import jsonschema_rs  # noqa: PLC0415 - 15 MB that `stafett --help` need not load
 
     return jsonschema_rs.validator_for(

@@ -38,6 +38,7 @@ FEATURE_FLAGS: Final = "x-svix-feature-flags"
 _FEATURE_FLAG: Final = "x-svix-feature-flag"
 _SECTIONS: Final = ("webhooks", "x-webhooks")
 _VERSION: Final = re.compile(r"3\.(\d{1,3})(\.\d{1,3})?(-\S*)?")
+_PLACE_IN_LIST: Final = re.compile(r"[0-9]{1,8}")
 _ANY_JSON: Final = ("+json", "*/*", "application/*")
 _OWN_BASE: Final = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef")
 _DIALECT: Final = "https://spec.openapis.org/"
@@ -201,7 +202,7 @@ class _Reader:
         for step in place:
             if isinstance(value, dict):
                 value = cast("Object", value)[step]
-            elif isinstance(value, list) and step.isdecimal():
+            elif isinstance(value, list) and _PLACE_IN_LIST.fullmatch(step):
                 value = cast("list[Json]", value)[int(step)]
             else:
                 raise KeyError(step)
@@ -370,6 +371,7 @@ class _Bundle:
         self._names: dict[Place, str] = {}
         self._waiting: list[Place] = []
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def schema(self) -> Json:
         """Errors: Invalid."""
@@ -443,10 +445,11 @@ class _Bundle:
     def _free_name(self, target: Place) -> str:
         is_named = target[:2] == ("components", "schemas") and len(target) == 3
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", target[2] if is_named else ".".join(target))
-        name, number = plain, 1
+        name, number = plain, self._numbers.get(plain, 1)
         while name in self._taken:
             number += 1
             name = f"{plain}-{number}"
+        self._numbers[plain] = number  # or a thousand of the same name take a million looks
         self._taken.add(name)
         return name
 

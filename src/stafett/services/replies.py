@@ -36,7 +36,8 @@ TOO_MANY: Final = ScriptedReply(
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Framing is the server's; the others would let a stranger's bin act on the origin it shares with
-# the admin pages: cookies, storage, service workers, forced TLS, credentials over CORS.
+# the admin pages: cookies, storage, service workers, forced TLS, credentials over CORS, another
+# server in place of this one, reports of every page that is opened.
 _REFUSED_HEADERS: Final = frozenset(
     {
         "connection",
@@ -49,8 +50,11 @@ _REFUSED_HEADERS: Final = frozenset(
         "transfer-encoding",
         "upgrade",
         "access-control-allow-credentials",
+        "alt-svc",
         "clear-site-data",
         "content-security-policy",
+        "nel",
+        "report-to",
         "service-worker-allowed",
         "set-cookie",
         "set-cookie2",

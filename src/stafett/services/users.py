@@ -25,6 +25,7 @@ from stafett.store import Store
 
 MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 1_024
+_SHORTEST_NAME: Final = 4
 IDLE: Final = timedelta(hours=12)
 """A session that is not seen for so long is over."""
 LIFE: Final = timedelta(days=7)
@@ -153,9 +154,8 @@ class Users:
             changes["role"] = role
         if disabled is not None:
             changes["disabled_at"] = self._clock() if disabled else None
-        if role not in {None, Role.OWNER} or disabled:
-            await self._keep_an_owner(user)
-        await self._store.update_user(user.id, changes, now=self._clock())
+        ends = role not in {None, Role.OWNER} or bool(disabled)
+        await self._store.update_user(user.id, changes, now=self._clock(), keep_owner=ends)
         if disabled:
             await self._store.delete_sessions(user.id)
         return await self.get(user.id)
@@ -171,8 +171,7 @@ class Users:
     async def delete(self, ref: str) -> User:
         """Gone, with all sessions. Errors: NotFound, Conflict (the last owner)."""
         user = await self.get(ref)
-        await self._keep_an_owner(user)
-        await self._store.delete_user(user.id)
+        await self._store.delete_user(user.id, keep_owner=True)
         return user
 
     # --- signing in ---------------------------------------------------------------------------
@@ -280,16 +279,6 @@ class Users:
         await self._store.add_session(session)
         return text
 
-    async def _keep_an_owner(self, user: User) -> None:
-        owners = [
-            each.id
-            for each in await self._store.list_users()
-            if each.role is Role.OWNER and each.disabled_at is None
-        ]
-        if owners == [user.id]:
-            message = "somebody has to be owner; make another user owner first"
-            raise errors.Conflict(message)
-
     async def _hashed(self, password: str) -> str:
         async with self._hashing:
             return await asyncio.to_thread(_hasher().hash, password)
@@ -320,7 +309,7 @@ def _password_problems(password: str, *, email: str) -> list[errors.Problem]:
         message = f"must have {MIN_PASSWORD} or more characters"
     elif len(password) > MAX_PASSWORD:
         message = f"may have at most {MAX_PASSWORD:,} characters"
-    elif len(set(password)) < 5 or email.partition("@")[0] in password.lower():
+    elif len(set(password)) < 5 or _names_its_owner(password, email):
         message = "is too easy to guess"
     return [errors.Problem(("body", "password"), message)] if message else []
 
@@ -336,3 +325,9 @@ def _matches(known: str, password: str) -> bool:
         return _hasher().verify(known, password)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
+
+
+def _names_its_owner(password: str, email: str) -> bool:
+    """A name of few letters is in nearly every good password too."""
+    name = email.partition("@")[0]
+    return len(name) >= _SHORTEST_NAME and name in password.lower()

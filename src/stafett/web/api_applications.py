@@ -8,7 +8,7 @@ from stafett.model import ApplicationChanges
 from stafett.services.applications import NewApplication
 from stafett.web import paging
 from stafett.web.calls import Call, Reply
-from stafett.web.wire import ApplicationIn, ApplicationPatch, application_out
+from stafett.web.wire.applications import ApplicationIn, ApplicationPatch, application_out
 
 
 def new_application(body: ApplicationIn) -> NewApplication:

@@ -9,13 +9,8 @@ from stafett.model import AttemptFilter, DeliveryFilter
 from stafett.web import paging
 from stafett.web.api_messages import message_filter
 from stafett.web.calls import Call, Reply
-from stafett.web.wire import (
-    STATES,
-    CanceledOut,
-    attempt_out,
-    attempted_message_out,
-    destination_out,
-)
+from stafett.web.wire.attempts import attempt_out
+from stafett.web.wire.deliveries import STATES, CanceledOut, attempted_message_out, destination_out
 
 _CLASSES = frozenset({0, 100, 200, 300, 400, 500})
 _SUCCEEDED = {"0": True, "success": True, "2": False, "fail": False, "failed": False}

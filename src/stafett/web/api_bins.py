@@ -13,19 +13,13 @@ from stafett import errors
 from stafett.ids import BinId, CaptureId
 from stafett.model import Bin, ScriptedReply
 from stafett.services import replies
-from stafett.services.bins import Tail, number_of, reads_with
+from stafett.services.bins import number_of, reads_with
+from stafett.services.tails import Tail
 from stafett.web import paging, timelines
 from stafett.web.calls import Call, Reply, Stream, span
-from stafett.web.wire import (
-    BinIn,
-    BinOut,
-    DeletedOut,
-    ReplyIn,
-    TimelineOut,
-    bin_out,
-    capture_out,
-    step_out,
-)
+from stafett.web.wire.bins import BinIn, BinOut, ReplyIn, bin_out
+from stafett.web.wire.captures import DeletedOut, capture_out
+from stafett.web.wire.timelines import TimelineOut, step_out
 
 _HEARTBEAT_SECONDS = 15.0
 _MILLISECOND = timedelta(milliseconds=1)

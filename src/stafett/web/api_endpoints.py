@@ -8,26 +8,25 @@ from typing import Final
 from msgspec import UNSET
 
 from stafett.model import EndpointChanges, EndpointOptions
-from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
+from stafett.services import secrets
+from stafett.services.endpoints import NewEndpoint, visible_headers
 from stafett.web import paging
 from stafett.web.api_messages import object_of
 from stafett.web.calls import Call, Reply, aware, span
-from stafett.web.wire import (
+from stafett.web.wire.deliveries import RecoverIn, stats_out
+from stafett.web.wire.endpoints import (
     EndpointIn,
     EndpointPatch,
-    ExampleIn,
     HeadersIn,
     HeadersOut,
     HeadersPatch,
-    KeyOut,
-    RecoverIn,
     RotateIn,
     endpoint_out,
-    message_out,
-    stats_out,
-    task_out,
-    test_out,
+    key_out,
 )
+from stafett.web.wire.examples import ExampleIn, test_out
+from stafett.web.wire.messages import message_out
+from stafett.web.wire.tasks import task_out
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -152,13 +151,13 @@ async def delete_endpoint(call: Call) -> Reply:
 
 async def get_secret(call: Call) -> Reply:
     """The signing secret in force."""
-    return Reply(200, KeyOut(key=await call.stafett.endpoints.secret(call.app, _ref(call))))
+    return Reply(200, key_out(await call.stafett.endpoints.secret(call.app, _ref(call))))
 
 
 async def rotate_secret(call: Call) -> Reply:
     """A new signing secret; the old one signs too for a grace period (24 h)."""
     body = call.read(RotateIn)
-    grace = DEFAULT_GRACE
+    grace = secrets.DEFAULT_GRACE
     if body.grace_period_seconds is not None:
         grace = span(body.grace_period_seconds, unit=_SECOND, field="grace_period_seconds")
     key = await call.stafett.endpoints.rotate_secret(
@@ -167,7 +166,7 @@ async def rotate_secret(call: Call) -> Reply:
         key=body.key,
         grace=grace,
     )
-    return Reply(200, KeyOut(key=key))
+    return Reply(200, key_out(key))
 
 
 async def get_headers(call: Call) -> Reply:
@@ -214,6 +213,11 @@ async def recover(call: Call) -> Reply:
     return Reply(202, task_out(task))
 
 
+def _payload(body: ExampleIn) -> bytes | None:
+    """None: the event's own sample."""
+    return None if bytes(body.payload) == b"null" else object_of(body.payload)
+
+
 async def send_example(call: Call) -> Reply:
     """Send a test event, without waiting for what becomes of it."""
     body = call.read(ExampleIn)
@@ -221,7 +225,7 @@ async def send_example(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if bytes(body.payload) == b"null" else object_of(body.payload),
+        payload=_payload(body),
     )
     return Reply(200, message_out(message, with_content=True))
 
@@ -233,6 +237,6 @@ async def send_test(call: Call) -> Reply:
         call.app,
         _ref(call),
         event_type=body.event_type,
-        payload=None if bytes(body.payload) == b"null" else object_of(body.payload),
+        payload=_payload(body),
     )
     return Reply(200, test_out(result.message, result.attempt))

@@ -9,8 +9,8 @@ from stafett.model import EventTypeChanges
 from stafett.services.event_types import NewEventType
 from stafett.web import paging
 from stafett.web.calls import Call, Reply
-from stafett.web.wire import EventTypeIn, EventTypePatch, event_type_out
-from stafett.web.wire_imports import OpenApiImportIn, openapi_import_out
+from stafett.web.wire.event_types import EventTypeIn, EventTypePatch, event_type_out
+from stafett.web.wire.imports import OpenApiImportIn, openapi_import_out
 
 
 def _name(call: Call) -> str:

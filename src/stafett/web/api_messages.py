@@ -16,14 +16,8 @@ from stafett.web import paging
 from stafett.web.api_applications import new_application
 from stafett.web.calls import Call, Reply, aware, span
 from stafett.web.errors import body_of, status_of
-from stafett.web.wire import (
-    ApplicationIn,
-    BatchIn,
-    BatchItemOut,
-    BatchOut,
-    MessageIn,
-    message_out,
-)
+from stafett.web.wire.applications import ApplicationIn
+from stafett.web.wire.messages import BatchIn, BatchItemOut, BatchOut, MessageIn, message_out
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)

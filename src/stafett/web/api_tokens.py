@@ -5,7 +5,7 @@ from __future__ import annotations
 from stafett.ids import TokenId
 from stafett.web import paging
 from stafett.web.calls import Call, Reply, aware
-from stafett.web.wire import TokenIn, token_out
+from stafett.web.wire.tokens import TokenIn, token_out
 
 
 async def list_tokens(call: Call) -> Reply:

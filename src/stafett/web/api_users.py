@@ -7,7 +7,7 @@ from typing import Final
 from stafett.model import Page
 from stafett.web import paging
 from stafett.web.calls import Call, Reply
-from stafett.web.wire import PasswordIn, UserIn, user_out
+from stafett.web.wire.users import PasswordIn, UserIn, user_out
 
 _ACTOR: Final = "API token"
 

@@ -41,6 +41,8 @@ async def catch(
     scope, receive, send = request
     if _has_too_much_of_headers(scope["headers"]):
         return _refusal(431, "headers_too_large", "at most 100 headers of 8 KiB, 64 KiB together")
+    # Or anybody could have us hold a mebibyte for every connection, for a bin that there is not.
+    await stafett.bins.expect(token)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             body, truncated = await _read(receive)

@@ -28,7 +28,6 @@ _STATIC: Final = "/-/static/"
 _MAX_KEPT: Final = 16
 _HTML: Final = (b"content-type", b"text/html; charset=utf-8")
 _JSON: Final = (b"content-type", b"application/json")
-_FOREVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _BY_READER: Final = (b"vary", b"accept-language, cookie")
 
 
@@ -43,7 +42,7 @@ class Catalogue:
         """The answer to a GET at or below `/catalog`. Errors: NotFound."""
         inner = path.removeprefix(PATH).rstrip("/")
         if inner.startswith(_STATIC):
-            return _static(inner)
+            return render.static_reply(inner, *render.HEADERS)
         if inner not in {"", "/openapi.json"}:
             message = f"there is nothing at {path}; {PATH} has all there is"
             raise errors.NotFound(message)
@@ -100,14 +99,3 @@ def _with_sample(event_type: EventType) -> EventType:
     if event_type.sample is not None or schema is None:
         return event_type
     return replace(event_type, sample=samples.generate(schema))
-
-
-def _static(inner: str) -> Reply:
-    """Errors: NotFound."""
-    name = inner.rpartition("/")[2]
-    content = render.static_file(name)
-    kind = render.TYPES.get("." + name.rpartition(".")[2])
-    if content is None or kind is None:
-        message = "there is no such file"
-        raise errors.NotFound(message)
-    return Reply(200, content, [(b"content-type", kind.encode()), _FOREVER, *render.HEADERS])

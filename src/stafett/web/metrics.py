@@ -121,9 +121,7 @@ METRICS: Final = (
         labels=("version", "role", "database"),
         unit="always 1",
         meaning="What runs here: `role` is `both`, `accepts` or `sends`.",
-        read=lambda at: [
-            ((package.__version__, at.stafett.role, at.stafett.database), 1),
-        ],
+        read=lambda at: [((package.__version__, at.stafett.role, at.stafett.database), 1)],
     ),
     Metric(
         name="stafett_ready",
@@ -251,9 +249,7 @@ METRICS: Final = (
         whose=Whose.SENDS,
         unit="attempts",
         meaning="Of the attempts, those meant for an address that may not be reached.",
-        read=lambda at: _one(
-            at.stafett.measures.attempts[FailureCause.TARGET_NOT_ALLOWED.value],
-        ),
+        read=lambda at: _one(at.stafett.measures.attempts[FailureCause.TARGET_NOT_ALLOWED]),
     ),
     Metric(
         name="stafett_breaker_opened_total",
@@ -275,8 +271,8 @@ METRICS: Final = (
 """All there is, in the order in which it is shown."""
 
 
-def of(whose: Whose, stafett: Stafett) -> bool:
-    """Whether the process of `stafett` has what is theirs."""
+def _has(stafett: Stafett, whose: Whose) -> bool:
+    """Whether this process is one of theirs."""
     match whose:
         case Whose.ALL:
             return True
@@ -294,7 +290,7 @@ class _Now:
 
     def collect(self) -> Iterator[Family]:
         for metric in METRICS:
-            if of(metric.whose, self._moment.stafett):
+            if _has(self._moment.stafett, metric.whose):
                 yield _family(metric, metric.read(self._moment))
 
 

@@ -23,7 +23,7 @@ from stafett.services.openapi_import import FIRES_WHEN, SENSITIVE_FIELDS
 from stafett.web import refusals
 from stafett.web.calls import RawHeaders
 from stafett.web.routes import PREFIX, ROUTES, Access, Route
-from stafett.web.wire import ListOut
+from stafett.web.wire.base import ListOut
 
 _PAYLOAD: Final = "#/components/schemas/event."
 """What follows is the name of an event type. No struct of ours has a dot in its name."""

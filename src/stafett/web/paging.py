@@ -10,7 +10,7 @@ from msgspec import UNSET
 from stafett import errors
 from stafett.model import Page, PageQuery
 from stafett.web.calls import Call
-from stafett.web.wire import ListOut
+from stafett.web.wire.base import ListOut
 
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - the wire's side of T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stafett.app import Stafett
 from stafett.web.calls import Call, Reply
-from stafett.web.wire import HealthOut
+from stafett.web.wire.health import HealthOut
 
 
 def health() -> Reply:

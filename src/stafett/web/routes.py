@@ -14,8 +14,38 @@ from stafett.web import api_event_types as event_types
 from stafett.web import api_messages as messages
 from stafett.web import api_tokens as tokens
 from stafett.web import api_users as users
-from stafett.web import probes, wire, wire_imports
+from stafett.web import probes
 from stafett.web.calls import Handler
+from stafett.web.wire.applications import ApplicationIn, ApplicationOut, ApplicationPatch
+from stafett.web.wire.attempts import AttemptOut
+from stafett.web.wire.bins import BinIn, BinOut, ReplyIn
+from stafett.web.wire.captures import CaptureOut, DeletedOut
+from stafett.web.wire.deliveries import (
+    AttemptedMessageOut,
+    CanceledOut,
+    DestinationOut,
+    RecoverIn,
+    StatsOut,
+)
+from stafett.web.wire.endpoints import (
+    EndpointIn,
+    EndpointOut,
+    EndpointPatch,
+    HeadersIn,
+    HeadersOut,
+    HeadersPatch,
+    KeyOut,
+    RotateIn,
+)
+from stafett.web.wire.event_types import EventTypeIn, EventTypeOut, EventTypePatch
+from stafett.web.wire.examples import ExampleIn, TestOut
+from stafett.web.wire.health import HealthOut
+from stafett.web.wire.imports import OpenApiImportIn, OpenApiImportOut
+from stafett.web.wire.messages import BatchIn, BatchOut, MessageIn, MessageOut
+from stafett.web.wire.tasks import TaskOut
+from stafett.web.wire.timelines import TimelineOut
+from stafett.web.wire.tokens import TokenIn, TokenOut
+from stafett.web.wire.users import PasswordIn, UserIn, UserOut
 
 PREFIX = "/api/v1"
 
@@ -105,31 +135,27 @@ def _table() -> tuple[Route, ...]:
 
 
 def _add_basics(table: _Table) -> None:
-    table.add("GET /health", probes.api_health, 200, access=Access.OPEN, out=wire.HealthOut)
+    table.add("GET /health", probes.api_health, 200, access=Access.OPEN, out=HealthOut)
     table.add("GET /health/ping", probes.ping, 204, access=Access.OPEN)
     owner = Access.OWNER
-    table.add("GET /token", tokens.list_tokens, 200, access=owner, query=_PAGE, out=wire.TokenOut)
-    table.add(
-        "POST /token", tokens.create_token, 201, access=owner, body=wire.TokenIn, out=wire.TokenOut
-    )
+    table.add("GET /token", tokens.list_tokens, 200, access=owner, query=_PAGE, out=TokenOut)
+    table.add("POST /token", tokens.create_token, 201, access=owner, body=TokenIn, out=TokenOut)
     table.add("DELETE /token/{token}", tokens.revoke_token, 204, access=owner)
-    table.add("GET /user", users.list_users, 200, access=owner, query=_PAGE, out=wire.UserOut)
-    table.add(
-        "POST /user", users.create_user, 201, access=owner, body=wire.UserIn, out=wire.UserOut
-    )
+    table.add("GET /user", users.list_users, 200, access=owner, query=_PAGE, out=UserOut)
+    table.add("POST /user", users.create_user, 201, access=owner, body=UserIn, out=UserOut)
     table.add(
         "POST /user/{user}/password",
         users.set_password,
         200,
         access=owner,
-        body=wire.PasswordIn,
-        out=wire.UserOut,
+        body=PasswordIn,
+        out=UserOut,
     )
     table.add("DELETE /user/{user}", users.delete_user, 204, access=owner)
 
 
 def _add_applications(table: _Table) -> None:
-    add, out, owner = table.add, wire.ApplicationOut, Access.OWNER
+    add, out, owner = table.add, ApplicationOut, Access.OWNER
     add("GET /app", applications.list_applications, 200, access=owner, query=_ORDERED, out=out)
     add(
         "POST /app",
@@ -138,7 +164,7 @@ def _add_applications(table: _Table) -> None:
         also=(200,),
         access=owner,
         query=("get_if_exists",),
-        body=wire.ApplicationIn,
+        body=ApplicationIn,
         out=out,
     )
     add(f"GET {_APP}", applications.get_application, 200, out=out)
@@ -148,7 +174,7 @@ def _add_applications(table: _Table) -> None:
         200,
         also=(201,),
         access=owner,
-        body=wire.ApplicationIn,
+        body=ApplicationIn,
         out=out,
     )
     add(
@@ -156,47 +182,47 @@ def _add_applications(table: _Table) -> None:
         applications.patch_application,
         200,
         access=owner,
-        body=wire.ApplicationPatch,
+        body=ApplicationPatch,
         out=out,
     )
     add(f"DELETE {_APP}", applications.delete_application, 204, access=owner)
 
 
 def _add_endpoints(table: _Table) -> None:
-    add, out = table.add, wire.EndpointOut
+    add, out = table.add, EndpointOut
     add(f"GET {_APP}/endpoint", endpoints.list_endpoints, 200, query=_ORDERED, out=out)
-    add(f"POST {_APP}/endpoint", endpoints.create_endpoint, 201, body=wire.EndpointIn, out=out)
+    add(f"POST {_APP}/endpoint", endpoints.create_endpoint, 201, body=EndpointIn, out=out)
     add(f"GET {_EP}", endpoints.get_endpoint, 200, out=out)
-    add(f"PUT {_EP}", endpoints.put_endpoint, 200, also=(201,), body=wire.EndpointIn, out=out)
-    add(f"PATCH {_EP}", endpoints.patch_endpoint, 200, body=wire.EndpointPatch, out=out)
+    add(f"PUT {_EP}", endpoints.put_endpoint, 200, also=(201,), body=EndpointIn, out=out)
+    add(f"PATCH {_EP}", endpoints.patch_endpoint, 200, body=EndpointPatch, out=out)
     add(f"DELETE {_EP}", endpoints.delete_endpoint, 204)
-    add(f"GET {_EP}/secret", endpoints.get_secret, 200, out=wire.KeyOut)
+    add(f"GET {_EP}/secret", endpoints.get_secret, 200, out=KeyOut)
     add(
         f"POST {_EP}/secret/rotate",
         endpoints.rotate_secret,
         200,
-        body=wire.RotateIn,
-        out=wire.KeyOut,
+        body=RotateIn,
+        out=KeyOut,
     )
-    add(f"GET {_EP}/headers", endpoints.get_headers, 200, out=wire.HeadersOut)
-    add(f"PUT {_EP}/headers", endpoints.put_headers, 204, body=wire.HeadersIn)
-    add(f"PATCH {_EP}/headers", endpoints.patch_headers, 204, body=wire.HeadersPatch)
-    add(f"GET {_EP}/stats", endpoints.get_stats, 200, query=("since", "until"), out=wire.StatsOut)
-    add(f"POST {_EP}/recover", endpoints.recover, 202, body=wire.RecoverIn, out=wire.TaskOut)
+    add(f"GET {_EP}/headers", endpoints.get_headers, 200, out=HeadersOut)
+    add(f"PUT {_EP}/headers", endpoints.put_headers, 204, body=HeadersIn)
+    add(f"PATCH {_EP}/headers", endpoints.patch_headers, 204, body=HeadersPatch)
+    add(f"GET {_EP}/stats", endpoints.get_stats, 200, query=("since", "until"), out=StatsOut)
+    add(f"POST {_EP}/recover", endpoints.recover, 202, body=RecoverIn, out=TaskOut)
     owner = Access.OWNER
     add(
         f"POST {_EP}/send-example",
         endpoints.send_example,
         200,
         access=owner,
-        body=wire.ExampleIn,
-        out=wire.MessageOut,
+        body=ExampleIn,
+        out=MessageOut,
     )
-    add(f"POST {_EP}/test", endpoints.send_test, 200, body=wire.ExampleIn, out=wire.TestOut)
+    add(f"POST {_EP}/test", endpoints.send_test, 200, body=ExampleIn, out=TestOut)
 
 
 def _add_event_types(table: _Table) -> None:
-    add, out, owner = table.add, wire.EventTypeOut, Access.OWNER
+    add, out, owner = table.add, EventTypeOut, Access.OWNER
     one = "/event-type/{event_type}"
     add(
         "GET /event-type",
@@ -211,7 +237,7 @@ def _add_event_types(table: _Table) -> None:
         event_types.create_event_type,
         201,
         access=owner,
-        body=wire.EventTypeIn,
+        body=EventTypeIn,
         out=out,
     )
     add(f"GET {one}", event_types.get_event_type, 200, access=Access.ANY, out=out)
@@ -221,7 +247,7 @@ def _add_event_types(table: _Table) -> None:
         200,
         also=(201,),
         access=owner,
-        body=wire.EventTypeIn,
+        body=EventTypeIn,
         out=out,
     )
     add(
@@ -229,7 +255,7 @@ def _add_event_types(table: _Table) -> None:
         event_types.patch_event_type,
         200,
         access=owner,
-        body=wire.EventTypePatch,
+        body=EventTypePatch,
         out=out,
     )
     add(f"DELETE {one}", event_types.delete_event_type, 204, access=owner, query=("expunge",))
@@ -238,14 +264,14 @@ def _add_event_types(table: _Table) -> None:
         event_types.import_openapi,
         200,
         access=owner,
-        body=wire_imports.OpenApiImportIn,
-        out=wire_imports.OpenApiImportOut,
+        body=OpenApiImportIn,
+        out=OpenApiImportOut,
         max_body=_IMPORT_BYTES,
     )
 
 
 def _add_messages(table: _Table) -> None:
-    add, out, owner = table.add, wire.MessageOut, Access.OWNER
+    add, out, owner = table.add, MessageOut, Access.OWNER
     add(f"GET {_APP}/msg", messages.list_messages, 200, query=_ABOUT, out=out)
     add(
         f"POST {_APP}/msg",
@@ -253,7 +279,7 @@ def _add_messages(table: _Table) -> None:
         202,
         access=owner,
         query=("with_content",),
-        body=wire.MessageIn,
+        body=MessageIn,
         out=out,
         own_idempotency=True,
     )
@@ -262,8 +288,8 @@ def _add_messages(table: _Table) -> None:
         messages.create_batch,
         200,
         access=owner,
-        body=wire.BatchIn,
-        out=wire.BatchOut,
+        body=BatchIn,
+        out=BatchOut,
         max_body=_BATCH_BYTES,
     )
     add(f"GET {_MSG}", messages.get_message, 200, query=("with_content",), out=out)
@@ -271,7 +297,7 @@ def _add_messages(table: _Table) -> None:
 
 
 def _add_attempts(table: _Table) -> None:
-    add, out = table.add, wire.AttemptOut
+    add, out = table.add, AttemptOut
     by_endpoint = f"{_APP}/attempt/endpoint/{{endpoint}}"
     add(f"GET {by_endpoint}", attempts.list_by_endpoint, 200, query=_ABOUT_ATTEMPTS, out=out)
     by_message = f"{_APP}/attempt/msg/{{message}}"
@@ -304,21 +330,21 @@ def _add_attempts(table: _Table) -> None:
         attempts.list_attempted_messages,
         200,
         query=(*_ABOUT, "status"),
-        out=wire.AttemptedMessageOut,
+        out=AttemptedMessageOut,
     )
     add(
         f"GET {_MSG}/endpoint",
         attempts.list_destinations,
         200,
         query=_PAGE,
-        out=wire.DestinationOut,
+        out=DestinationOut,
     )
     add(f"POST {_MSG}/endpoint/{{endpoint}}/resend", attempts.resend, 202)
     add(
         f"POST {_MSG}/endpoint/{{endpoint}}/cancel",
         attempts.cancel,
         200,
-        out=wire.CanceledOut,
+        out=CanceledOut,
     )
 
 
@@ -329,16 +355,16 @@ def _add_bins(table: _Table) -> None:
     def add_reading(line: str, handler: Handler, **more: Any) -> None:
         table.add(line, handler, 200, access=Access.READER, **more)
 
-    add("GET /bin", bins.list_bins, 200, query=_ORDERED, out=wire.BinOut)
-    add("POST /bin", bins.create_bin, 201, body=wire.BinIn, out=wire.BinOut)
-    add_reading(f"GET {_BIN}", bins.get_bin, out=wire.BinOut)
+    add("GET /bin", bins.list_bins, 200, query=_ORDERED, out=BinOut)
+    add("POST /bin", bins.create_bin, 201, body=BinIn, out=BinOut)
+    add_reading(f"GET {_BIN}", bins.get_bin, out=BinOut)
     add(f"DELETE {_BIN}", bins.delete_bin, 204)
-    add(f"PUT {_BIN}/reply", bins.put_reply, 200, body=wire.ReplyIn, out=wire.BinOut)
+    add(f"PUT {_BIN}/reply", bins.put_reply, 200, body=ReplyIn, out=BinOut)
     captures = f"{_BIN}/capture"
-    add_reading(f"GET {captures}", bins.list_captures, query=_ORDERED, out=wire.CaptureOut)
-    add(f"DELETE {captures}", bins.clear_bin, 200, out=wire.DeletedOut)
-    add_reading(f"GET {captures}/{{capture}}", bins.get_capture, out=wire.CaptureOut)
-    add_reading(f"GET {captures}/{{capture}}/timeline", bins.get_timeline, out=wire.TimelineOut)
+    add_reading(f"GET {captures}", bins.list_captures, query=_ORDERED, out=CaptureOut)
+    add(f"DELETE {captures}", bins.clear_bin, 200, out=DeletedOut)
+    add_reading(f"GET {captures}/{{capture}}", bins.get_capture, out=CaptureOut)
+    add_reading(f"GET {captures}/{{capture}}/timeline", bins.get_timeline, out=TimelineOut)
     add(f"DELETE {captures}/{{capture}}", bins.delete_capture, 204)
     add(f"PUT {captures}/{{capture}}/pin", bins.pin_capture, 204)
     add(f"DELETE {captures}/{{capture}}/pin", bins.unpin_capture, 204)

@@ -63,3 +63,8 @@ def fetch_page(
     if page.backward:
         items.reverse()
     return Page(tuple(items), done=len(rows) <= page.limit)
+
+
+def labelled(table: sa.Table, prefix: str) -> list[sa.Label[Any]]:
+    """Every column, its name behind `prefix`: for rows of more than one table."""
+    return [column.label(prefix + column.key) for column in table.c]

@@ -268,6 +268,8 @@ class BinVerbs(SqlVerbs):
         this = (_c.c.bin_id == bin_id, _c.c.id == capture_id)
 
         def work(connection: sa.Connection) -> bool:
+            # One at a time, or two see room for one.
+            connection.execute(sa.select(_b.c.id).where(_b.c.id == bin_id).with_for_update())
             if pinned and _pinned_others(connection, bin_id, capture_id) >= limit:
                 return False
             changed = connection.execute(sa.update(_c).where(*this).values(pinned=pinned))

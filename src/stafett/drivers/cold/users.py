@@ -55,6 +55,15 @@ def _values(user: User) -> dict[str, Any]:
     return values | {"role": user.role.value, "password_hash": user.password_hash.reveal()}
 
 
+def _keep_an_owner(connection: sa.Connection, *, but: UserId) -> None:
+    """Two owners may take each other away at the same moment. Errors: Conflict."""
+    alone(connection, schema.users)
+    query = sa.select(_u.c.id).where(_u.c.role == Role.OWNER, _u.c.disabled_at.is_(None))
+    if list(connection.scalars(query)) == [but]:
+        message = "somebody has to be owner; make another user owner first"
+        raise errors.Conflict(message)
+
+
 class UserVerbs(SqlVerbs):
     """See `stafett.store.Users`."""
 
@@ -89,17 +98,27 @@ class UserVerbs(SqlVerbs):
 
         return await self.read(work)
 
-    async def update_user(self, user_id: UserId, changes: UserChanges, *, now: datetime) -> None:
+    async def update_user(
+        self, user_id: UserId, changes: UserChanges, *, now: datetime, keep_owner: bool = False
+    ) -> None:
         values: dict[str, Any] = {**changes, "updated_at": now}
         if "password_hash" in changes:
             values["password_hash"] = changes["password_hash"].reveal()
-        statement = sa.update(_u).where(_u.c.id == user_id).values(values)
-        if not await self.write(lambda connection: connection.execute(statement).rowcount):
+
+        def work(connection: sa.Connection) -> int:
+            if keep_owner:
+                _keep_an_owner(connection, but=user_id)
+            statement = sa.update(_u).where(_u.c.id == user_id).values(values)
+            return connection.execute(statement).rowcount
+
+        if not await self.write(work):
             message = f"there is no user {user_id!r}"
             raise errors.NotFound(message)
 
-    async def delete_user(self, user_id: UserId) -> None:
+    async def delete_user(self, user_id: UserId, *, keep_owner: bool = False) -> None:
         def work(connection: sa.Connection) -> None:
+            if keep_owner:
+                _keep_an_owner(connection, but=user_id)
             connection.execute(sa.delete(_s).where(_s.c.user_id == user_id))
             connection.execute(sa.delete(_u).where(_u.c.id == user_id))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from stafett.drivers.cold.applications import ApplicationVerbs
+from stafett.drivers.cold.attempts import AttemptVerbs
 from stafett.drivers.cold.bins import BinVerbs
 from stafett.drivers.cold.deliveries import DeliveryVerbs
 from stafett.drivers.cold.endpoints import EndpointVerbs
 from stafett.drivers.cold.event_types import EventTypeVerbs
 from stafett.drivers.cold.messages import MessageVerbs
+from stafett.drivers.cold.searches import SearchVerbs
 from stafett.drivers.cold.tokens import TokenVerbs
 from stafett.drivers.cold.upkeep import UpkeepVerbs
 from stafett.drivers.cold.users import UserVerbs
@@ -19,6 +21,8 @@ class ColdVerbs(
     EventTypeVerbs,
     MessageVerbs,
     DeliveryVerbs,
+    AttemptVerbs,
+    SearchVerbs,
     TokenVerbs,
     UserVerbs,
     BinVerbs,

@@ -41,6 +41,8 @@ _AWAY: Final = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What asyncpg says when the server's last words came where it expected none.
+    asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.PostgresSystemError,
@@ -84,7 +86,11 @@ class Server:
         with translated_errors():
             # Nothing is connected before it is wanted: a pool made while the server is away waits.
             self._pool = await asyncpg.create_pool(
-                self._url, min_size=0, max_size=_HOT_CONNECTIONS, **self._options()
+                self._url,
+                min_size=0,
+                max_size=_HOT_CONNECTIONS,
+                reset=_reset_if_needed,
+                **self._options(),
             )
         try:
             await self.check()
@@ -143,6 +149,12 @@ class Server:
             # Each transaction may be on another connection of the pooler: nothing is kept on one.
             return options | {"statement_cache_size": 0}
         return options | {"server_settings": dict(_SETTINGS)}
+
+
+async def _reset_if_needed(connection: Connection) -> None:
+    """Work here sets nothing on its connection, and to reset it each time is a trip each time."""
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 class _Pause:
@@ -258,7 +270,7 @@ def translated_errors() -> Generator[None]:
         raise ours from error
     except asyncio.CancelledError:
         raise
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except (*_AWAY, asyncpg.PostgresError) as error:
         ours = translate(error)
         if ours is None:
             raise

@@ -22,7 +22,8 @@ Read = Callable[..., Awaitable[bytes]]
 
 PREFIX: Final = "/admin"
 _MAX_FORM: Final = 2 * 1024 * 1024
-_FOREVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+_MAX_OPEN_FORM: Final = 16 * 1024
+"""Of those that anybody may send, at leisure and from many connections."""
 
 
 class Admin:
@@ -45,7 +46,7 @@ class Admin:
         try:
             guard.check_host(headers, self._stafett.settings)
             if inner.startswith("-/static/"):
-                return _static(inner)
+                return render.static_reply(inner)
             answer = await self._page(inner, visit, receive)
         except errors.StafettError as error:
             answer = visit.page("error.html", status=status_of(error), error=error)
@@ -70,7 +71,8 @@ class Admin:
             if not may(visit.user, page.role):
                 raise _not_for(page.role)
         if method == "POST":
-            visit.body = await self._read(visit.scope, receive, limit=_MAX_FORM)
+            limit = _MAX_OPEN_FORM if page.role is None else _MAX_FORM
+            visit.body = await self._read(visit.scope, receive, limit=limit)
             visit.read_form()
             if visit.user is not None:
                 guard.check_form_token(visit.field("csrf"), visit.session_text)
@@ -90,17 +92,6 @@ class Admin:
             return visit.go("setup")
         wanted = visit.scope["path"] if visit.scope["method"] == "GET" else None
         return visit.go("sign-in", then=wanted)
-
-
-def _static(inner: str) -> Reply:
-    """Errors: NotFound."""
-    name = inner.rpartition("/")[2]
-    content = render.static_file(name)
-    kind = render.TYPES.get("." + name.rpartition(".")[2])
-    if content is None or kind is None:
-        message = "there is no such file"
-        raise errors.NotFound(message)
-    return Reply(200, content, [(b"content-type", kind.encode()), _FOREVER])
 
 
 def _not_for(role: Role) -> errors.Forbidden:

@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from stafett import errors
 from stafett.app import Scope
@@ -35,7 +35,7 @@ def check_host(headers: Mapping[bytes, bytes], settings: Settings) -> None:
 
     An address is always fine: a stranger's page cannot have one as its name.
     """
-    name = urlsplit(f"//{host_of(headers)}").hostname or ""
+    name = _parts(f"//{host_of(headers)}").hostname or ""
     if name in _LOCAL_NAMES or name.endswith(".localhost") or _is_address(name):
         return
     public = urlsplit(settings.public_url or "").hostname
@@ -61,10 +61,18 @@ def check_origin(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     if site is not None:
         ours = site == b"same-origin"
     else:
-        ours = bool(origin) and urlsplit(origin).netloc == host_of(headers)
+        ours = bool(origin) and _parts(origin).netloc == host_of(headers)
     if not ours:
         message = "this request did not come from a page of this server; open the page again"
         raise errors.Forbidden(message)
+
+
+def _parts(url: str) -> SplitResult:
+    """Of a URL as a stranger wrote it; empty ones where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_secure(scope: Scope, settings: Settings) -> bool:

@@ -26,13 +26,18 @@ def parts(body: bytes, content_type: str) -> list[Part]:
     """All parts, in order. Errors: BadRequest."""
     head = Message()
     head["content-type"] = content_type
-    boundary = head.get_boundary("")
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
-    if not boundary or len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+    boundary = head.get_param("boundary")
+    # One with a charset of its own comes from no browser; it need not even be characters.
+    if not isinstance(boundary, str) or not boundary or not boundary.isascii():
+        raise _broken()
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode(), _MAX_PARTS)
+    if len(pieces) < 2:
         raise _broken()
     if len(pieces) > _MAX_PARTS:
         message = f"a form may have at most {_MAX_PARTS} fields"
         raise errors.BadRequest(message)
+    if not pieces[-1].startswith(b"--"):
+        raise _broken()
     return list(_read(pieces[1:-1]))
 
 

@@ -13,6 +13,7 @@ from stafett.web.admin import view_imports as imports
 from stafett.web.admin import view_overview as overview
 from stafett.web.admin import view_people as people
 from stafett.web.admin import view_settings as settings
+from stafett.web.admin import view_test_events as test_events
 from stafett.web.admin import view_webhooks as webhooks
 from stafett.web.admin.visits import Page
 
@@ -20,6 +21,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *people.PAGES,
     *webhooks.PAGES,
+    *test_events.PAGES,
     *bins.PAGES,
     *captures.PAGES,
     *deliveries.PAGES,

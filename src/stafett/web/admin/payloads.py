@@ -181,9 +181,9 @@ def raw(body: bytes) -> Text:
 
 def readable(body: bytes, *, limit: int = captures.TEXT_BYTES) -> Text:
     """JSON with line breaks where it is short enough, else as it came."""
-    pretty = captures.pretty(body) if len(body) <= limit else None
-    if pretty is not None:
-        return Text(pretty, cut=False)
+    indented = render.indented(body) if len(body) <= limit else None
+    if indented is not None:
+        return Text(indented, cut=False)
     return Text(render.visible(body[:limit]), cut=len(body) > limit)
 
 

@@ -13,23 +13,27 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from stafett import egress
+from stafett import egress, errors
 from stafett.model import Headers, Json
+from stafett.web.calls import Reply
 
 _PACKAGE: Final = "stafett.web.admin"
 MASK: Final = "(hidden)"
-TYPES: Final = {
+_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+TEXT_BYTES: Final = 128 * 1024
+"""How much of a body is shown as text; the download has all of it."""
+_MAX_DEPTH: Final = 32
+"""Of JSON that is indented: each level makes every line of it longer."""
 _PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-_MAX_PRETTY: Final = 256 * 1024
-_MAX_DEPTH: Final = 64
 _UNSEEN: Final = frozenset(
     {0xAD, 0x61C, 0xFEFF, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
 )
 """What has no look of its own: it could hide text, or turn it round."""
+_FOREVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -108,16 +112,25 @@ def as_json(value: Json) -> str:
 
 
 def pretty(body: bytes | str) -> str:
-    """JSON indented, numbers and order as they are; anything else as `visible` shows it."""
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
-    if len(text) > _MAX_PRETTY:
-        return visible(body)
+    """`indented` where it can be; anything else as `visible` shows it."""
+    shown = indented(body)
+    return visible(body) if shown is None else shown
+
+
+def indented(body: bytes | str) -> str | None:
+    """JSON with line breaks, numbers and order as they are.
+
+    None for what is none, what is longer than is shown as text, and what lies deeper than 32.
+    """
+    if len(body) > TEXT_BYTES:
+        return None
     try:
+        text = body.decode() if isinstance(body, bytes) else body
         json.loads(text)
     except (ValueError, RecursionError):
-        return visible(body)
-    indented = _reindented(text)
-    return visible(body if indented is None else indented)
+        return None
+    broken = _reindented(text)
+    return None if broken is None else visible(broken)
 
 
 def _reindented(text: str) -> str | None:
@@ -167,6 +180,17 @@ def static_file(name: str) -> bytes | None:
         return None
     file = resources.files(_PACKAGE) / "static" / name
     return file.read_bytes() if file.is_file() else None
+
+
+def static_reply(path: str, *more: tuple[bytes, bytes]) -> Reply:
+    """The file that the last part of `path` names; it may be kept for ever. Errors: NotFound."""
+    name = path.rpartition("/")[2]
+    content = static_file(name)
+    kind = _TYPES.get("." + name.rpartition(".")[2])
+    if content is None or kind is None:
+        message = "there is no such file"
+        raise errors.NotFound(message)
+    return Reply(200, content, [(b"content-type", kind.encode()), _FOREVER, *more])
 
 
 @cache

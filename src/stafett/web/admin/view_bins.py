@@ -15,7 +15,8 @@ from stafett import errors, model
 from stafett.ids import CaptureId
 from stafett.model import Arrival, Bin, Capture, PageQuery, ReplyMode, Role, ScriptedReply
 from stafett.services import replies
-from stafett.services.bins import MAX_BINS, Tail, number_of
+from stafett.services.bins import MAX_BINS, number_of
+from stafett.services.tails import Tail
 from stafett.web.admin import view_captures
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply, Stream

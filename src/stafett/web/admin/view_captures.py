@@ -12,10 +12,12 @@ import msgspec
 from stafett import errors, retry, signing
 from stafett.ids import BinId, CaptureId
 from stafett.model import Attempt, Bin, Capture, Endpoint, Message, PageQuery, Role
-from stafett.web import timelines, wire
-from stafett.web.admin import captures, payloads
+from stafett.web import timelines
+from stafett.web.admin import captures, curl, differences, har, payloads, render
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
+from stafett.web.wire.bins import bin_out
+from stafett.web.wire.captures import capture_out
 
 _MAX_APPS: Final = 250
 _EXPORT_BYTES: Final = 16 << 20
@@ -47,12 +49,12 @@ async def readings(visit: Visit, found: Bin, capture: Capture, *, show_all: bool
         "headers": captures.headers(capture, reveal=show_all),
         "hidden": not show_all and captures.has_secrets(capture),
         "form": captures.form(capture),
-        "pretty": captures.pretty(capture.body),
+        "pretty": render.indented(capture.body),
         "raw": captures.beginning(capture.body),
         "raw_cut": len(capture.body) > captures.TEXT_BYTES,
         "hex": captures.hexadecimal(capture.body),
         "hex_cut": len(capture.body) > captures.HEX_BYTES,
-        "curl": captures.curl(capture, visit.base_url, reveal=show_all),
+        "curl": curl.command(capture, visit.base_url, reveal=show_all),
         "both_ends": both_ends,
         "waited": _waited,
         "steps": await timelines.of(visit.stafett, found, capture, app=visit.app_ref),
@@ -80,9 +82,9 @@ async def compare(visit: Visit) -> Reply:
         bin=found,
         one=one,
         two=two,
-        headers=captures.header_differences(first, second, reveal=False),
+        headers=differences.of_headers(first, second, reveal=False),
         same_body=one.body == two.body,
-        lines=captures.body_differences(one.body, two.body),
+        lines=differences.of_bodies(one.body, two.body),
     )
 
 
@@ -101,10 +103,10 @@ class BothEnds:
     signed: str
     signatures: list[tuple[str, bool]]
     """Each that came with it, and whether it holds."""
-    headers: list[captures.Difference]
+    headers: list[differences.Difference]
     body: str
     """`same`, `changed`, or `gone`: what was sent is not kept any more."""
-    lines: list[captures.Line]
+    lines: list[differences.Line]
 
 
 async def _both_ends(visit: Visit, capture: Capture, *, show_all: bool) -> BothEnds | None:
@@ -133,11 +135,11 @@ async def _both_ends(visit: Visit, capture: Capture, *, show_all: bool) -> BothE
             (each, _verdict(secrets, {**by_name, f"{family}-signature": each}, capture).ok)
             for each in by_name.get(f"{family}-signature", "").split()
         ],
-        headers=captures.header_differences(
+        headers=differences.of_headers(
             list(attempt.outcome.request_headers), arrived, reveal=show_all
         ),
         body="gone" if payload is None else "same" if same else "changed",
-        lines=[] if payload is None or same else captures.body_differences(payload, capture.body),
+        lines=[] if payload is None or same else differences.of_bodies(payload, capture.body),
     )
 
 
@@ -227,9 +229,9 @@ async def export_json(visit: Visit) -> Reply:
     found = await the_bin(visit)
     kept, complete = await _kept(visit, found)
     content = {
-        "bin": wire.bin_out(found, url=catch_url(visit, found), read_token=None),
+        "bin": bin_out(found, url=catch_url(visit, found), read_token=None),
         "complete": complete,
-        "captures": [wire.capture_out(captures.masked(each)) for each in kept],
+        "captures": [capture_out(captures.masked(each)) for each in kept],
     }
     return _file(f"{found.id}.json", msgspec.json.encode(content), kind=b"application/json")
 
@@ -238,7 +240,7 @@ async def export_har(visit: Visit) -> Reply:
     """What it caught, for tools that read HTTP archives, without credentials in headers."""
     found = await the_bin(visit)
     kept, complete = await _kept(visit, found)
-    content = msgspec.json.encode(captures.har(kept, visit.base_url, complete=complete))
+    content = msgspec.json.encode(har.archive(kept, visit.base_url, complete=complete))
     return _file(f"{found.id}.har", content, kind=b"application/json")
 
 

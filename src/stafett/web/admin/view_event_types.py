@@ -167,6 +167,8 @@ def _where_broken(text: str) -> str:
         json.loads(text)
     except json.JSONDecodeError as error:
         return f"is not JSON: line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError):
+        pass  # JSON by its grammar, but with a number or a depth that nobody takes
     return ""
 
 

@@ -1,27 +1,25 @@
-"""Webhooks: the list, adding, editing, switching, testing, secrets, deleting."""
+"""Webhooks: the list, adding, editing, switching, secrets, deleting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from stafett import errors, settings
+from stafett import errors, settings, signing
 from stafett.model import (
     Endpoint,
     EndpointChanges,
-    EndpointOptions,
     EventType,
-    HeaderFamily,
     PayloadStyle,
     Role,
 )
-from stafett.services.deliveries import TestResult
-from stafett.services.endpoints import DEFAULT_GRACE, NewEndpoint, visible_headers
-from stafett.web.admin import payloads, render
+from stafett.services import secrets
+from stafett.services.endpoints import NewEndpoint
+from stafett.web.admin import payloads
 from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
+from stafett.web.admin.webhook_form import HIDDEN, Form
 from stafett.web.calls import Reply
 
 # --- the list ---------------------------------------------------------------------------------
@@ -104,170 +102,6 @@ async def change_several(visit: Visit) -> Reply:
 # --- the form ---------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Form:
-    """What stands in the fields; what was typed stays there when it has to be mended."""
-
-    name: str = ""
-    url: str = ""
-    every_event: bool = False
-    event_types: Sequence[str] = ()
-    active: bool = True
-    description: str = ""
-    channels: str = ""
-    rate_limit: str = ""
-    header_family: str = HeaderFamily.WEBHOOK.value
-    headers: str = ""
-    metadata: str = ""
-    secret: str = ""
-    payload_style: str = PayloadStyle.ACCEPTED.value
-    retry_schedule: str = ""
-    timeout: str = ""
-    concurrency: str = ""
-    problems: list[errors.Problem] = field(default_factory=list[errors.Problem])
-
-    @classmethod
-    def sent(cls, visit: Visit) -> Form:
-        """As the visitor filled it in."""
-        return cls(
-            name=visit.field("name"),
-            url=visit.field("url"),
-            every_event=visit.ticked("every_event"),
-            event_types=visit.fields("event_types"),
-            active=visit.ticked("active"),
-            description=visit.field("description"),
-            channels=visit.field("channels"),
-            rate_limit=visit.field("rate_limit"),
-            header_family=visit.field("header_family", HeaderFamily.WEBHOOK.value),
-            headers=visit.field("headers"),
-            metadata=visit.field("metadata"),
-            secret=visit.field("secret"),
-            payload_style=visit.field("payload_style", PayloadStyle.ACCEPTED.value),
-            retry_schedule=visit.field("retry_schedule"),
-            timeout=visit.field("timeout"),
-            concurrency=visit.field("concurrency"),
-        )
-
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> Form:
-        """As the webhook is. Values of secret headers are not shown, and kept if not written."""
-        shown, hidden = visible_headers(endpoint)
-        return cls(
-            name=endpoint.name,
-            url=endpoint.url,
-            every_event=endpoint.event_types is None,
-            event_types=sorted(endpoint.event_types or ()),
-            active=not endpoint.disabled,
-            description=endpoint.description,
-            channels=", ".join(sorted(endpoint.channels or ())),
-            rate_limit="" if endpoint.rate_limit is None else str(endpoint.rate_limit),
-            header_family=endpoint.header_family.value,
-            headers=_lines(shown | dict.fromkeys(hidden, _HIDDEN)),
-            metadata=_lines(endpoint.metadata),
-            payload_style=endpoint.payload_style.value,
-            retry_schedule=_written(endpoint.retry_schedule),
-            timeout="" if endpoint.timeout is None else settings.show(endpoint.timeout),
-            concurrency="" if endpoint.concurrency is None else str(endpoint.concurrency),
-        )
-
-    def values(self) -> dict[str, Any]:
-        """The fields as a webhook has them, without headers and options. Problems are noted."""
-        if not self.every_event and not self.event_types:
-            self.note("event_types", "choose at least one event, or all")
-        if len(self.name) < _MIN_NAME:
-            self.note("name", f"must have at least {_MIN_NAME} characters")
-        channels = frozenset(self.channels.replace(",", " ").split())
-        return {
-            "name": self.name,
-            "url": self.url,
-            "event_types": None if self.every_event else frozenset(self.event_types),
-            "description": self.description,
-            "channels": channels or None,
-            "rate_limit": self.whole("rate_limit", self.rate_limit),
-            "header_family": self.family(),
-            "metadata": self.pairs("metadata", self.metadata),
-        }
-
-    def options(self) -> EndpointOptions:
-        """What it has otherwise than usual. Problems are noted."""
-        return EndpointOptions(
-            payload_style=self.style(),
-            retry_schedule=self.waits(),
-            timeout=self.duration("timeout", self.timeout),
-            concurrency=self.whole("concurrency", self.concurrency),
-        )
-
-    def family(self) -> HeaderFamily:
-        """The usual one where it is none that is offered."""
-        if self.header_family not in set(HeaderFamily):
-            self.note("header_family", "is not one of the choices")
-            self.header_family = HeaderFamily.WEBHOOK.value
-        return HeaderFamily(self.header_family)
-
-    def style(self) -> PayloadStyle:
-        """The usual one where it is none that is offered."""
-        if self.payload_style not in set(PayloadStyle):
-            self.note("payload_style", "is not one of the choices")
-            self.payload_style = PayloadStyle.ACCEPTED.value
-        return PayloadStyle(self.payload_style)
-
-    def waits(self) -> tuple[timedelta, ...] | None:
-        """The schedule; a single 0, which no wait can be, says that there is no second attempt."""
-        parts = [each.strip() for each in self.retry_schedule.split(",") if each.strip()]
-        waits = [self.duration("retry_schedule", each) for each in parts]
-        if waits == [timedelta(0)]:
-            return ()
-        return tuple(each for each in waits if each is not None) or None
-
-    def whole(self, name: str, text: str) -> int | None:
-        """A whole number; None where nothing was written."""
-        try:
-            return int(text) if text else None
-        except ValueError:
-            self.note(name, "must be a whole number")
-            return None
-
-    def duration(self, name: str, text: str) -> timedelta | None:
-        """A duration as settings have it; None where nothing was written."""
-        try:
-            return settings.parse_duration(text) if text else None
-        except ValueError as error:
-            self.note(name, str(error))
-            return None
-
-    def pairs(self, name: str, text: str) -> dict[str, str]:
-        """Lines of `name: value`."""
-        found: dict[str, str] = {}
-        for line in filter(None, map(str.strip, text.splitlines())):
-            key, colon, value = line.partition(":")
-            if not colon or not key.strip():
-                self.note(name, "must be lines of the form name: value")
-                continue
-            found[key.strip()] = value.strip()
-        return found
-
-    def note(self, name: str, message: str) -> None:
-        """A field cannot stay as it is; once is enough to say so."""
-        problem = errors.Problem(("body", name), message)
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-
-_MIN_NAME: Final = 2
-_HIDDEN: Final = render.MASK
-
-
-def _lines(pairs: Any) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in pairs.items())
-
-
-def _written(waits: tuple[timedelta, ...] | None) -> str:
-    """A schedule as the form has it."""
-    if waits is None:
-        return ""
-    return ", ".join(map(settings.show_duration, waits)) or "0"
-
-
 async def show_new(visit: Visit) -> Reply:
     """An empty form; the address may bring a URL and an event."""
     event = visit.one("event")
@@ -340,7 +174,7 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
             "retry_schedule": settings.show(visit.stafett.settings.retry_schedule),
             "timeout": settings.show(visit.stafett.settings.attempt_timeout),
         },
-        grace_hours=int(DEFAULT_GRACE / timedelta(hours=1)),
+        grace_hours=int(secrets.DEFAULT_GRACE / timedelta(hours=1)),
         now=at,
     )
 
@@ -348,20 +182,20 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
 # --- one webhook ------------------------------------------------------------------------------
 
 
-async def _endpoint(visit: Visit) -> Endpoint:
-    """Errors: NotFound."""
+async def the_webhook(visit: Visit) -> Endpoint:
+    """The one that the address names. Errors: NotFound."""
     return await visit.stafett.endpoints.get(visit.app_ref, visit.params["webhook"])
 
 
 async def show_one(visit: Visit) -> Reply:
     """The edit page."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     return await _form(visit, Form.of(endpoint), endpoint)
 
 
 async def save(visit: Visit) -> Reply:
     """Save what was changed, or show the form again with what is wrong."""
-    endpoint, form = await _endpoint(visit), Form.sent(visit)
+    endpoint, form = await the_webhook(visit), Form.sent(visit)
     changes = EndpointChanges(**form.values(), **form.options(), disabled=not form.active)
     headers = _with_hidden(endpoint, form.pairs("headers", form.headers))
     if headers != endpoint.headers:
@@ -380,14 +214,14 @@ async def save(visit: Visit) -> Reply:
 def _with_hidden(endpoint: Endpoint, sent: dict[str, str]) -> dict[str, str]:
     """Headers whose hidden value was left as it is keep it."""
     return {
-        name: endpoint.headers.get(name, value) if value == _HIDDEN else value
+        name: endpoint.headers.get(name, value) if value == HIDDEN else value
         for name, value in sent.items()
     }
 
 
 async def delete(visit: Visit) -> Reply:
     """Delete it, once that was confirmed."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     if not visit.ticked("sure"):
         return visit.page("webhooks_delete.html", endpoints=[endpoint])
     await visit.stafett.endpoints.delete(visit.app_ref, endpoint.id)
@@ -397,7 +231,7 @@ async def delete(visit: Visit) -> Reply:
 
 async def switch(visit: Visit) -> Reply:
     """On or off; switching on can send again what failed since a moment."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     endpoints = visit.stafett.endpoints
     if visit.field("to") == "off":
         await endpoints.disable(visit.app_ref, endpoint.id)
@@ -410,7 +244,7 @@ async def switch(visit: Visit) -> Reply:
 
 async def recover(visit: Visit) -> Reply:
     """Send again what failed since a moment."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     try:
         hours = float(visit.field("hours"))
         since = visit.stafett.now() - timedelta(hours=hours)
@@ -424,15 +258,15 @@ async def recover(visit: Visit) -> Reply:
 
 async def show_secret(visit: Visit) -> Reply:
     """The signing secret in clear; that it was shown is noted."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     secret = await visit.stafett.endpoints.secret(visit.app_ref, endpoint.id)
     await visit.note("webhook.secret_shown", target=endpoint.id)
-    return visit.page("webhook_secret.html", endpoint=endpoint, secret=secret, rotated=False)
+    return _secret_page(visit, endpoint, secret, rotated=False)
 
 
 async def rotate_secret(visit: Visit) -> Reply:
     """A new signing secret; the old one signs too for a while."""
-    endpoint = await _endpoint(visit)
+    endpoint = await the_webhook(visit)
     try:
         grace = timedelta(hours=float(visit.field("hours", "24")))
     except (ValueError, OverflowError):
@@ -440,84 +274,18 @@ async def rotate_secret(visit: Visit) -> Reply:
         raise errors.BadRequest(message) from None
     secret = await visit.stafett.endpoints.rotate_secret(visit.app_ref, endpoint.id, grace=grace)
     await visit.note("webhook.secret_rotated", target=endpoint.id)
-    return visit.page("webhook_secret.html", endpoint=endpoint, secret=secret, rotated=True)
+    return _secret_page(visit, endpoint, secret, rotated=True)
 
 
-async def test(visit: Visit) -> Reply:
-    """Send a test event to the webhook as it is saved, and say what came of it."""
-    endpoint = await _endpoint(visit)
-    event = visit.field("event") or None
-    result = await visit.stafett.deliveries.test(visit.app_ref, endpoint.id, event_type=event)
-    return _verdict(visit, result, endpoint)
-
-
-def _verdict(visit: Visit, result: TestResult, endpoint: Endpoint | None) -> Reply:
-    outcome = result.attempt.outcome
+def _secret_page(visit: Visit, endpoint: Endpoint, secret: str, *, rotated: bool) -> Reply:
     return visit.page(
-        "webhook_test.html",
+        "webhook_secret.html",
         endpoint=endpoint,
-        tried=result.attempt.url,
-        message=result.message,
-        outcome=outcome,
-        sent=payloads.sent(result.attempt, result.message) or b"",
-        advice=_ADVICE.get(outcome.cause or "", ""),
+        secret=secret,
+        public_key=signing.public_key(secret),
+        rotated=rotated,
     )
 
-
-async def try_out(visit: Visit) -> Reply:
-    """Send a test event to the URL in the form of a new webhook, once that was confirmed."""
-    form = Form.sent(visit)
-    new = NewEndpoint(
-        url=form.url,
-        event_types=form.event_types,
-        headers=form.pairs("headers", form.headers),
-        header_family=form.family(),
-        secret=form.secret or None,
-        options=EndpointOptions(
-            payload_style=form.style(), timeout=form.duration("timeout", form.timeout)
-        ),
-    )
-    try:
-        drafted = await visit.stafett.endpoints.draft(visit.app_ref, new)
-    except errors.Invalid as error:
-        form.problems += error.problems
-        return _ask_to_try(visit, form)
-    if form.problems or not visit.ticked("sure"):
-        return _ask_to_try(visit, form)
-    # Before it is sent: a request to wherever somebody says is on record whatever comes of it.
-    await visit.note("webhook.tried", detail=drafted.url)
-    result = await visit.stafett.deliveries.try_out(
-        visit.app_ref, new, event_type=next(iter(form.event_types), None)
-    )
-    return _verdict(visit, result, None)
-
-
-def _ask_to_try(visit: Visit, form: Form) -> Reply:
-    typed = [(name, value) for name, value in visit.form if name not in {"csrf", "sure"}]
-    return visit.page(
-        "webhook_try.html",
-        status=422 if form.problems else 200,
-        form=form,
-        typed=typed,
-        problems=form.problems,
-    )
-
-
-_ADVICE: Final = {
-    "status": "Look at the reply below, and at the receiver's own log.",
-    "redirect": "Redirects are not followed: put the new address into the webhook.",
-    "target_not_allowed": (
-        "Addresses that are not public are refused. For development, start the server with"
-        " --allow-network 127.0.0.0/8 or set STAFETT_ALLOW_NETWORKS."
-    ),
-    "dns_failed": "Is the host name written right? Try to open it in a browser.",
-    "refused": "Nothing listens there: is the receiver running, and is the port right?",
-    "connect_failed": "The receiver broke off the connection before it answered.",
-    "tls_failed": "The receiver's certificate is not good: expired, or for another name.",
-    "timeout": "The receiver took too long: let it answer first and work later.",
-    "bad_reply": "What came back is no HTTP reply: is it the right port?",
-    "internal": "This is a fault of Stafett: its log says more.",
-}
 
 _ONE: Final = "webhooks/{webhook}"
 PAGES: Final = (
@@ -525,7 +293,6 @@ PAGES: Final = (
     Page(method="POST", path="webhooks", show=create, role=Role.DEVELOPER),
     Page(method="POST", path="webhooks/-/several", show=change_several, role=Role.DEVELOPER),
     Page(method="GET", path="webhooks/-/new", show=show_new, role=Role.DEVELOPER),
-    Page(method="POST", path="webhooks/-/try", show=try_out, role=Role.DEVELOPER),
     Page(method="GET", path=_ONE, show=show_one, role=Role.VIEWER),
     Page(method="POST", path=_ONE, show=save, role=Role.DEVELOPER),
     Page(method="POST", path=f"{_ONE}/delete", show=delete, role=Role.DEVELOPER),
@@ -533,5 +300,4 @@ PAGES: Final = (
     Page(method="POST", path=f"{_ONE}/recover", show=recover, role=Role.DEVELOPER),
     Page(method="POST", path=f"{_ONE}/secret", show=show_secret, role=Role.DEVELOPER),
     Page(method="POST", path=f"{_ONE}/rotate", show=rotate_secret, role=Role.DEVELOPER),
-    Page(method="POST", path=f"{_ONE}/test", show=test, role=Role.DEVELOPER),
 )

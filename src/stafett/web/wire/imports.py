@@ -1,4 +1,4 @@
-"""How an import of event types looks on the wire; as in `wire`, structs rename their fields."""
+"""Imports of event types on the wire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Raw
 from stafett.model import EventType, Json
 from stafett.services.event_types import schema_in_force
 from stafett.services.imports import Action, Step, changed
-from stafett.web.wire import In, Out
+from stafett.web.wire.base import In, Out
 
 _FIELDS: Final = {
     "feature_flags": "featureFlags",
