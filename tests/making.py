@@ -13,6 +13,7 @@ from stafett.model import (
     Bin,
     Capture,
     DeliveryState,
+    DueDelivery,
     Endpoint,
     EndpointSecret,
     EventType,
@@ -130,6 +131,25 @@ def a_delivery(endpoint_id: EndpointId, **given: Any) -> NewDelivery:
         "due_at": NOW,
     }
     return NewDelivery(**defaults | given)
+
+
+def a_due_delivery(**given: Any) -> DueDelivery:
+    defaults: dict[str, Any] = {
+        "id": ids.delivery(NOW),
+        "message_id": ids.message(NOW),
+        "app_id": AppId("app_"),
+        "endpoint_id": EndpointId("ep_"),
+        "event_type": "payment_received",
+        "accepted_at": NOW,
+        "claim_id": ids.claim(NOW),
+        "lease_until": NOW + LEASE,
+        "attempt_count": 0,
+        "failure_count": 0,
+        "trigger": Trigger.SCHEDULED,
+        "test": False,
+        "payload": PAYLOAD,
+    }
+    return DueDelivery(**defaults | given)
 
 
 def an_outcome(status_code: int | None = 200, **given: Any) -> Outcome:

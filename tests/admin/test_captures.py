@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import making
 from stafett.model import Capture
-from stafett.web.admin import captures, render
+from stafett.web.admin import captures, curl, differences, har, render
 
 BOX = making.a_bin()
 BASE = "http://127.0.0.1:8071"
@@ -141,12 +141,12 @@ def test_hex_shows_the_beginning_in_rows() -> None:
     ],
 )
 def test_what_is_no_json_or_too_much_of_it_is_not_indented(body: bytes) -> None:
-    assert captures.pretty(body) is None
+    assert render.indented(body) is None
 
 
 def test_json_is_indented() -> None:
-    assert captures.pretty(b'{"a": "]]]\\"[[["}') == '{\n  "a": "]]]\\"[[["\n}'
-    assert captures.pretty(b"[" * 32 + b"]" * 32) is not None
+    assert render.indented(b'{"a": "]]]\\"[[["}') == '{\n  "a": "]]]\\"[[["\n}'
+    assert render.indented(b"[" * 32 + b"]" * 32) is not None
 
 
 # --- curl -------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ _SHOW = """curl() {
 """A curl that tells its words, and what it is given to read."""
 
 
-def run(command: captures.Command, folder: Path, body: bytes) -> tuple[list[bytes], bytes]:
+def run(command: curl.Command, folder: Path, body: bytes) -> tuple[list[bytes], bytes]:
     """The words that curl gets, and what it reads."""
     (folder / "body.bin").write_bytes(body)
     done = subprocess.run(
@@ -191,7 +191,7 @@ def test_curl_gets_every_byte(
     tmp_path_factory: pytest.TempPathFactory, value: bytes, body: bytes
 ) -> None:
     capture = a_capture(headers=((b"X-A", value), (b"host", b"h"), (b"-x", b"")), body=body)
-    command = captures.curl(capture, BASE, reveal=True)
+    command = curl.command(capture, BASE, reveal=True)
     words, read = run(command, tmp_path_factory.mktemp("curl"), body)
     assert words[:2] == [b"-X", b"POST"]
     own = after(words, b"-H")
@@ -210,17 +210,17 @@ def test_curl_gets_every_byte(
 @given(BODIES)
 def test_a_command_is_what_it_looks_like(raw: bytes) -> None:
     capture = a_capture(headers=((b"x-a", raw),), body=raw, target=b"/" + raw)
-    text = captures.curl(capture, BASE, reveal=True).text
+    text = curl.command(capture, BASE, reveal=True).text
     assert render.visible(text) == text
     assert not {"\r", "\t"} & set(text)
 
 
 def test_curl_adds_nothing_of_its_own() -> None:
-    bare = captures.curl(a_capture(body=b"x"), BASE, reveal=False).text
+    bare = curl.command(a_capture(body=b"x"), BASE, reveal=False).text
     for name in ("accept", "user-agent", "content-type"):
         assert f"-H {name}:" in bare
     headers = ((b"Accept", b"*/*"), (b"User-Agent", b"a"), (b"Content-Type", b"b"))
-    given = captures.curl(a_capture(body=b"x", headers=headers), BASE, reveal=False).text
+    given = curl.command(a_capture(body=b"x", headers=headers), BASE, reveal=False).text
     assert "accept:" not in given
     assert "'Content-Type: b'" in given
 
@@ -235,25 +235,25 @@ def test_curl_adds_nothing_of_its_own() -> None:
     ],
 )
 def test_a_target_stays_what_it_is(target: bytes, shown: str, options: str) -> None:
-    text = captures.curl(a_capture(target=target), BASE, reveal=False).text
+    text = curl.command(a_capture(target=target), BASE, reveal=False).text
     first = text.split(" \\\n")[0]
     assert first.replace("'", "") == f"curl -X POST{options} {BASE}{shown}"
 
 
 def test_a_head_request_waits_for_no_body() -> None:
-    command = captures.curl(a_capture(method="HEAD"), BASE, reveal=False)
+    command = curl.command(a_capture(method="HEAD"), BASE, reveal=False)
     assert command.text.startswith("curl --head http")
 
 
 def test_credentials_are_left_out_of_a_command_until_they_are_shown() -> None:
     capture = a_capture(headers=((b"authorization", b"Bearer abc"),))
-    assert "abc" not in captures.curl(capture, BASE, reveal=False).text
-    assert "'authorization: Bearer abc'" in captures.curl(capture, BASE, reveal=True).text
+    assert "abc" not in curl.command(capture, BASE, reveal=False).text
+    assert "'authorization: Bearer abc'" in curl.command(capture, BASE, reveal=True).text
 
 
 def test_a_long_body_is_no_word_of_a_command() -> None:
     long = a_capture(body=b"x" * captures.TEXT_BYTES)
-    assert captures.curl(long, BASE, reveal=True).needs_file
+    assert curl.command(long, BASE, reveal=True).needs_file
 
 
 # --- two of them ------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_a_long_body_is_no_word_of_a_command() -> None:
 def test_headers_are_compared_by_name() -> None:
     before = [("A", "1"), ("b", "2"), ("c", "3"), ("c", "4"), ("x-token", "5")]
     after = [("a", "1"), ("B", "9"), ("C", "3, 4"), ("d", "6"), ("x-token", "7")]
-    found = captures.header_differences(before, after, reveal=False)
+    found = differences.of_headers(before, after, reveal=False)
     assert [(each.name, each.before, each.after, each.word) for each in found] == [
         ("a", "1", "1", "same"),
         ("b", "2", "9", "changed"),
@@ -270,17 +270,17 @@ def test_headers_are_compared_by_name() -> None:
         ("x-token", captures.MASK, captures.MASK, "changed"),
         ("d", "", "6", "added"),
     ]
-    [*_, gone] = captures.header_differences(before, after[:4], reveal=True)
-    assert gone == captures.Difference("d", "", "6", "added")
-    [token] = captures.header_differences(before[4:], [], reveal=True)
-    assert token == captures.Difference("x-token", "5", "", "missing")
+    [*_, gone] = differences.of_headers(before, after[:4], reveal=True)
+    assert gone == differences.Difference("d", "", "6", "added")
+    [token] = differences.of_headers(before[4:], [], reveal=True)
+    assert token == differences.Difference("x-token", "5", "", "missing")
 
 
 def lines(before: bytes, after: bytes) -> list[str]:
     signs = {"same": " ", "added": "+", "missing": "-", "skipped": "…"}
     return [
         signs[each.word] + (str(each.count) if each.word == "skipped" else each.text)
-        for each in captures.body_differences(before, after)
+        for each in differences.of_bodies(before, after)
     ]
 
 
@@ -318,7 +318,7 @@ SMALL = st.lists(st.sampled_from("abc"), max_size=12).map("\n".join).map(str.enc
 
 @given(SMALL, SMALL)
 def test_the_lines_of_both_bodies_are_in_a_difference(before: bytes, after: bytes) -> None:
-    found = captures.body_differences(before, after)
+    found = differences.of_bodies(before, after)
     if before == after:
         assert found == []
         return
@@ -334,13 +334,13 @@ def test_the_lines_of_both_bodies_are_in_a_difference(before: bytes, after: byte
 
 def test_bodies_with_too_many_lines_are_told_apart_without_being_aligned() -> None:
     before, after = b"a\n" * 2_000 + b"x", b"b\n" * 2_000 + b"x"
-    found = captures.body_differences(before, after)
+    found = differences.of_bodies(before, after)
     assert [each.word for each in found] == ["missing"] * 2_000 + ["added"] * 2_000 + ["same"]
 
 
 def test_bodies_that_differ_behind_every_limit_show_nothing() -> None:
     body = b"x" * captures.TEXT_BYTES
-    assert captures.body_differences(body + b"1", body + b"2") == []
+    assert differences.of_bodies(body + b"1", body + b"2") == []
 
 
 # --- downloads --------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_an_archive_has_what_came_in() -> None:
         status_code=599,
     )
     raw = a_capture(method="PUT", body=b"\xff")
-    archive: Any = captures.har([text, raw, a_capture(method="GET")], BASE, complete=True)
+    archive: Any = har.archive([text, raw, a_capture(method="GET")], BASE, complete=True)
     found = archive["log"]
     assert found["version"] == "1.2"
     first, second, third = (each["request"] for each in found["entries"])
@@ -377,5 +377,5 @@ def test_an_archive_has_what_came_in() -> None:
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_an_archive_says_when_it_is_not_all(complete: bool) -> None:
-    archive: Any = captures.har([], BASE, complete=complete)
+    archive: Any = har.archive([], BASE, complete=complete)
     assert ("comment" not in archive["log"]) == complete

@@ -153,6 +153,7 @@ def test_a_label_is_made_of_the_name_where_none_is_given(owner: Person) -> None:
         ("schema", "[" * 100_000, "is nested too deep"),
         ("sample", '{"order_id":', "line 1"),
         ("sample", '{"a": NaN}', "is not JSON"),
+        pytest.param("sample", '{"a": %s}' % ("9" * 5_000), "is not JSON", id="a huge number"),
         ("sample", '{"order_id": "seven"}', "order_id"),
         ("sample", '"text"', "must be a JSON object"),
         ("check", "sometimes", "one of the choices"),

@@ -51,6 +51,11 @@ def test_a_wrong_password_is_told_and_the_address_kept(site: Site, owner: Person
     )
 
 
+def test_who_is_not_signed_in_sends_small_forms_only(site: Site, owner: Person) -> None:
+    assert Person(site).sign_in("x" * 20_000).status_code == 413
+    assert owner.send("bins", name="x" * 20_000).status_code == 422
+
+
 def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_elsewhere(
     site: Site, owner: Person
 ) -> None:
@@ -124,6 +129,8 @@ def test_a_password_is_changed_with_the_present_one(site: Site, owner: Person) -
     ("method", "headers"),
     [
         ("GET", {"host": "evil.example"}),
+        ("GET", {"host": "[::1"}),
+        ("POST", {"origin": "http://["}),
         ("POST", {"origin": "http://evil.example"}),
         ("POST", {"origin": "null"}),
         ("POST", {"origin": ""}),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.web.admin import render, view_webhooks, visits
+from stafett.web.admin import render, view_test_events, visits
 from stafett.web.admin.languages import NAMES, chosen, language
 
 _TEXT = re.compile(r"""\bt\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
@@ -33,7 +33,7 @@ def texts() -> Iterator[str]:
         for choice in _CHOICE.findall(content):
             yield from re.findall(r': "([^"]*)"', choice)
     yield from visits._NOTICES.values()
-    yield from view_webhooks._ADVICE.values()
+    yield from view_test_events._ADVICE.values()
 
 
 @pytest.mark.parametrize("code", OTHERS)

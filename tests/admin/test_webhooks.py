@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 from html import unescape
@@ -9,6 +10,7 @@ from html import unescape
 import pytest
 
 from admin.conftest import NASTY, Person, problem_of
+from stafett import signing
 
 
 def row(html: str, endpoint: str) -> str:
@@ -221,3 +223,17 @@ def test_available_events_stand_at_the_foot(owner: Person) -> None:
     assert foot.count("<details") >= 30
     assert "payment_received" in foot
     assert "v1.payment_received" not in foot
+
+
+def test_the_public_key_is_shown_beside_a_secret_that_signs_with_ed25519(owner: Person) -> None:
+    seed = "whsk_" + base64.b64encode(bytes(range(32))).decode()
+    url = "https://example.com/hook"
+    where = owner.do(
+        "webhooks", name="Signed", url=url, event_types="payment_received", secret=seed
+    )
+    endpoint = where.partition("new=")[2]
+
+    shown = unescape(owner.send(f"webhooks/{endpoint}/secret").text)
+
+    assert seed in shown
+    assert str(signing.public_key(seed)) in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -313,6 +314,17 @@ async def test_a_bin_keeps_requests_byte_for_byte_and_only_the_newest(store: Sto
     assert [each.number for each in page.items] == [6, 5]
 
 
+async def test_pins_at_the_same_moment_keep_to_the_limit(store: Store) -> None:
+    made = making.a_bin()
+    await store.add_bin(made)
+    captures = [making.a_capture(made) for _ in range(12)]
+    stored = await store.add_captures(captures, keep=99, keep_bytes=999)
+    done = await asyncio.gather(
+        *(store.set_pinned(made.id, each.id, pinned=True, limit=3) for each in stored)
+    )
+    assert done.count(True) == len(await store.pinned_arrivals(made.id)) == 3
+
+
 async def test_what_is_pinned_is_neither_counted_nor_dropped_nor_cleared(store: Store) -> None:
     made = making.a_bin()
     await store.add_bin(made)
@@ -458,6 +470,23 @@ async def test_users_are_found_by_id_and_address_and_an_address_is_taken_once(
         await store.update_user(making.a_user().id, {"name": "x"}, now=NOW)
     await store.delete_user(user.id)
     assert await store.find_user(user.id) is None
+
+
+async def test_owners_who_take_each_other_away_at_the_same_moment_leave_one(
+    store: Store,
+) -> None:
+    for turn in range(10):
+        owners = [making.a_user(email=f"{name}{turn}@example.com") for name in "ab"]
+        for each in owners:
+            await store.add_user(each)
+        done = await asyncio.gather(
+            store.delete_user(owners[0].id, keep_owner=True),
+            store.update_user(owners[1].id, {"disabled_at": NOW}, now=NOW, keep_owner=True),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in done if each is not None] == [errors.Conflict]
+        for each in owners:
+            await store.delete_user(each.id)
 
 
 async def test_sessions_are_listed_ended_and_expire(store: Store) -> None:

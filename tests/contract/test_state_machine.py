@@ -647,6 +647,11 @@ def test_both_drivers_do_the_same_in_any_order_of_the_verbs(
             super().__init__(lambda: cast("Store", Twins(both)))
 
         @override
+        def claim_due(self, *, limit: int, room: int) -> list[DueDelivery]:
+            """Without a limit: the drivers differ in whether what has no payload counts for it."""
+            return super().claim_due(limit=max(limit, 100), room=room)
+
+        @override
         def start_again(self) -> None:
             """SQLite's leases would be void after it, and PostgreSQL's not."""
 

@@ -17,9 +17,9 @@ from stafett.engine import breaker, turns
 from stafett.engine.dispatch import Places
 from stafett.model import DeliveryState, DisabledReason
 from stafett.retry import RetrySchedule
-from stafett.services import deliveries, endpoints, messages
+from stafett.services import deliveries, messages, secrets
 from stafett.settings import DEFAULT_WAITS, Settings, parse_networks
-from stafett.web import wire
+from stafett.web.wire import deliveries as deliveries_on_the_wire
 
 CONCEPTS = DOCS / "concepts.md"
 RECEIVING = DOCS / "receiving.md"
@@ -75,7 +75,7 @@ def test_every_move_that_the_rule_decides_is_there() -> None:
 
 
 def test_the_numbers_on_the_wire_are_told() -> None:
-    known = [f"{code} `{name}`" for code, name in wire._STATUS.values()]
+    known = [f"{code} `{name}`" for code, name in deliveries_on_the_wire._STATUS.values()]
     assert ", ".join(sorted(known)) in flat(text_of(CONCEPTS))
 
 
@@ -143,10 +143,10 @@ FACTS = [
     (CONCEPTS, f"at most {_CLAIMED} times its width"),
     (CONCEPTS, f"{_PLACES.first}, {_PLACES.again} and {_PLACES.tests}"),
     (CONCEPTS, f"base64 of {signing.MIN_BYTES} to {signing.MAX_BYTES} bytes"),
-    (CONCEPTS, f"{hours(endpoints.DEFAULT_GRACE)} unless told"),
-    (CONCEPTS, f"up to {endpoints.MAX_GRACE.days} days. In that time"),
-    (CONCEPTS, f"At most {endpoints.MAX_OLD_SECRETS} old ones"),
-    (RECEIVING, f"({hours(endpoints.DEFAULT_GRACE)} unless told otherwise)"),
+    (CONCEPTS, f"{hours(secrets.DEFAULT_GRACE)} unless told"),
+    (CONCEPTS, f"up to {secrets.MAX_GRACE.days} days. In that time"),
+    (CONCEPTS, f"At most {secrets.MAX_OLD_SECRETS} old ones"),
+    (RECEIVING, f"({hours(secrets.DEFAULT_GRACE)} unless told otherwise)"),
     (RECEIVING, f"({hours(retry.MAX_RETRY_AFTER)} at most)"),
     (RECEIVING, f"There are {_USUAL.attempt_timeout.seconds} seconds"),
     (RECEIVING, f"({sender.Limits().max_reply // 1024} KiB of it)"),

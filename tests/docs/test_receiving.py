@@ -19,8 +19,8 @@ from docs.conftest import DOCS, blocks, text_of
 from stafett import signing
 from stafett.engine.clock import SystemClock
 from stafett.engine.requests import Template
-from stafett.model import DueDelivery, Endpoint, EndpointSecret, HeaderFamily, Secret, Trigger
-from stafett.services.endpoints import private_key
+from stafett.model import Endpoint, EndpointSecret, HeaderFamily, Secret
+from stafett.services.secrets import private_key
 
 PAGE = DOCS / "receiving.md"
 CLOCK = SystemClock()
@@ -44,18 +44,11 @@ def program(begins: str) -> dict[str, Any]:
 def sent(endpoint: Endpoint, *, at: datetime | None = None, test: bool = False) -> dict[str, str]:
     """The headers of a request to `endpoint`, made now unless told."""
     now = at or CLOCK.now()
-    due = DueDelivery(
-        id=making.ids.delivery(now),
+    due = making.a_due_delivery(
         message_id=MESSAGE,
         app_id=APP,
         endpoint_id=endpoint.id,
-        event_type="payment_received",
         accepted_at=now,
-        claim_id=making.ids.claim(now),
-        lease_until=now,
-        attempt_count=0,
-        failure_count=0,
-        trigger=Trigger.SCHEDULED,
         test=test,
         payload=BODY,
     )

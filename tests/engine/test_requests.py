@@ -15,8 +15,8 @@ from making import NOW
 from stafett import errors, signing
 from stafett.engine.requests import Template
 from stafett.engine.sending import Request
-from stafett.ids import AppId, AttemptId, ClaimId
-from stafett.model import DueDelivery, Endpoint, EndpointSecret, HeaderFamily, Secret, Trigger
+from stafett.ids import AppId, AttemptId
+from stafett.model import Endpoint, EndpointSecret, HeaderFamily, Secret
 
 ATTEMPT = AttemptId("atmpt_1")
 OLD = "whsec_" + base64.b64encode(b"o" * 32).decode()
@@ -28,18 +28,10 @@ def an_endpoint(**given: Any) -> Endpoint:
 
 
 def request(endpoint: Endpoint, *, payload: bytes = making.PAYLOAD, test: bool = False) -> Request:
-    due = DueDelivery(
-        id=making.ids.delivery(NOW),
-        message_id=making.ids.message(NOW),
+    due = making.a_due_delivery(
         app_id=endpoint.app_id,
         endpoint_id=endpoint.id,
         event_type="order.paid",
-        accepted_at=NOW,
-        claim_id=ClaimId("clm_"),
-        lease_until=NOW,
-        attempt_count=0,
-        failure_count=0,
-        trigger=Trigger.SCHEDULED,
         test=test,
         payload=payload,
     )

@@ -11,28 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from making import NOW, ids
+import making
 from stafett.engine.turns import START_ROOM, Lane, Share
-from stafett.ids import AppId, ClaimId, EndpointId
-from stafett.model import DueDelivery, Trigger
+from stafett.ids import EndpointId
+from stafett.model import DueDelivery
 
 
 def due(endpoint: str) -> DueDelivery:
-    return DueDelivery(
-        id=ids.delivery(NOW),
-        message_id=ids.message(NOW),
-        app_id=AppId("app_"),
-        endpoint_id=EndpointId(endpoint),
-        event_type="e",
-        accepted_at=NOW,
-        claim_id=ClaimId("clm_"),
-        lease_until=NOW,
-        attempt_count=0,
-        failure_count=0,
-        trigger=Trigger.SCHEDULED,
-        test=False,
-        payload=b"",
-    )
+    return making.a_due_delivery(endpoint_id=EndpointId(endpoint))
 
 
 def a_lane(places: int) -> tuple[Lane, defaultdict[EndpointId, Share]]:

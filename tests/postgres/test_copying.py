@@ -29,8 +29,9 @@ import making
 from making import MINUTE, NOW
 from postgres_server import PostgresServer
 from stafett import errors
-from stafett.drivers import copying, schema
-from stafett.drivers.copying import Progress, Step
+from stafett.drivers import schema
+from stafett.drivers.copying import parts, source, target, work
+from stafett.drivers.copying.progress import Progress, Step
 from stafett.drivers.postgres.store import PostgresStore
 from stafett.drivers.sqlite.lock import FileLock
 from stafett.drivers.sqlite.store import SqliteStore
@@ -344,7 +345,7 @@ async def test_everything_arrives_as_it_was(store_path: Path, virgin_url: str) -
     told = await fill(store_path)
     assert {each.state for each in told["deliveries"]} == set(DeliveryState)
     before = content(store_path)
-    compared = await copying.copy(store_path, virgin_url, now=LATER, tell=hear_nothing)
+    compared = await work.copy(store_path, virgin_url, now=LATER, tell=hear_nothing)
     assert [each.part for each in compared if not each.equal] == []
     assert {each.part for each in compared if not each.source.row_count} == set()
     assert content(store_path) == before
@@ -363,18 +364,18 @@ async def test_every_table_is_copied(postgres_url: str) -> None:
         " AND relnamespace = 'public'::regnamespace",
     )
     names = {name for (name,) in tables} - {"alembic_version", "changes"}
-    assert names == {part.table for part in copying.parts()}
+    assert names == {part.table for part in parts.parts()}
     assert names >= schema.metadata.tables.keys()
 
 
 async def test_an_empty_installation_is_copied(store_path: Path, postgres_url: str) -> None:
-    compared = await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+    compared = await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     assert all(each.equal and each.source.row_count == 0 for each in compared)
 
 
 async def test_old_messages_lie_in_days_of_their_own(store_path: Path, postgres_url: str) -> None:
     await fill(store_path)
-    await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+    await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     for parent in ("messages", "payloads", "deliveries", "attempts"):
         strays = await answers(postgres_url, f"SELECT count(*) FROM {parent}_default")
         assert strays == [(0,)], parent
@@ -390,7 +391,7 @@ async def test_a_server_goes_on_with_what_waits(store_path: Path, postgres_url: 
     told = await fill(store_path)
     waiting = {each.id: each for each in begun(told["deliveries"]) if each.due_at is not None}
     sent = {each.id for each in told["deliveries"] if each.state is DeliveryState.SENDING}
-    await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+    await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     app = next(each for each in told["applications"] if each.uid == "default")
     endpoint = next(each for each in told["endpoints"] if each.app_id == app.id)
     async with AsyncExitStack() as stack:
@@ -450,8 +451,8 @@ async def test_wherever_it_is_stopped_it_goes_on(
 ) -> None:
     """Batches of two rows, and an end after each of them: no row is lost, none comes twice."""
     told = await fill(store_path)
-    monkeypatch.setattr(copying, "_MAX_ROWS", 2)
-    monkeypatch.setattr(copying, "_STRIDE", 2)
+    monkeypatch.setattr(source, "_MAX_ROWS", 2)
+    monkeypatch.setattr(source, "_STRIDE", 2)
     reached: dict[str, int] = {}
 
     def stop(progress: Progress) -> None:
@@ -464,11 +465,11 @@ async def test_wherever_it_is_stopped_it_goes_on(
         try:
             # Later each time: what was being sent is due when the first of them began.
             now = LATER + runs * MINUTE
-            compared = await copying.copy(store_path, postgres_url, now=now, tell=stop)
+            compared = await work.copy(store_path, postgres_url, now=now, tell=stop)
             break
         except Stopped:
             runs += 1
-    assert runs > len(copying.parts())
+    assert runs > len(parts.parts())
     assert all(each.equal for each in compared)
     assert reached == {each.part: each.source.row_count for each in compared}
     async with AsyncExitStack() as stack:
@@ -530,8 +531,8 @@ async def test_what_a_killed_server_left_in_its_log_is_copied(
             raise Stopped
 
     with pytest.raises(Stopped):
-        await copying.copy(left / store_path.name, postgres_url, now=LATER, tell=stop)
-    await copying.copy(left / store_path.name, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(left / store_path.name, postgres_url, now=LATER, tell=stop)
+    await work.copy(left / store_path.name, postgres_url, now=LATER, tell=hear_nothing)
     assert content(log) == before
     async with AsyncExitStack() as stack:
         found = await everything(await opened(postgres_url, stack))
@@ -569,14 +570,14 @@ async def test_a_killed_copy_goes_on(store_path: Path, virgin_url: str) -> None:
 def meddled_with(url: str, monkeypatch: pytest.MonkeyPatch, *, table: str, sql: str) -> None:
     """From now on, before a copy writes to `table`, somebody does `sql` to the database."""
 
-    class Target(copying._Target):
+    class Target(target.Target):
         @override
         async def add(self, part: Any, rows: Any, place: Any) -> Any:
             if part.table == table:
                 await answers(url, sql)
             return await super().add(part, rows, place)
 
-    monkeypatch.setattr(copying, "_Target", Target)
+    monkeypatch.setattr(target, "Target", Target)
 
 
 async def test_two_copies_do_not_write_at_once(
@@ -586,7 +587,7 @@ async def test_two_copies_do_not_write_at_once(
     advance = "UPDATE copy_progress SET row_count = row_count + 1"
     meddled_with(postgres_url, monkeypatch, table="messages", sql=advance)
     with pytest.raises(errors.Conflict, match="another copy"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     assert await answers(postgres_url, "SELECT count(*) FROM messages") == [(0,)]
     assert await answers(postgres_url, "SELECT count(*) FROM applications") == [(2,)]
 
@@ -601,7 +602,7 @@ async def test_a_server_that_writes_meanwhile_is_found_out(
     )
     meddled_with(postgres_url, monkeypatch, table="applications", sql=add)
     with pytest.raises(errors.Conflict, match="a server wrote to it meanwhile"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -616,11 +617,11 @@ async def test_a_database_in_use_is_refused(store_path: Path, postgres_url: str)
         endpoint = making.an_endpoint(app.id)
         await store.add_endpoint(endpoint)
         with pytest.raises(errors.Conflict, match="endpoints has rows"):
-            await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+            await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
         await store.delete_endpoint(endpoint.id)
         await add(store, NewMessage(message=making.a_message(app.id), deliveries=()))
         with pytest.raises(errors.Conflict, match="messages has rows"):
-            await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+            await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     assert await answers(postgres_url, "SELECT count(*) FROM applications") == [(1,)]
     assert await answers(postgres_url, "SELECT to_regclass('copy_progress')") == [(None,)]
 
@@ -632,7 +633,7 @@ async def test_what_a_first_start_made_makes_way(store_path: Path, postgres_url:
         await store.add_application(making.an_application(uid="default", name="Default"))
         await store.add_event_types([making.an_event_type(label="Another")])
         await store.add_token(making.a_token(name="local command line"))
-    await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+    await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     async with AsyncExitStack() as stack:
         found = await everything(await opened(postgres_url, stack))
     for noun in ("applications", "event types", "tokens"):
@@ -643,7 +644,7 @@ async def test_a_file_that_a_server_has_is_refused(store_path: Path, postgres_ur
     store = SqliteStore(store_path)
     await store.open(now=NOW)
     with pytest.raises(errors.StoreInUse, match="stop it first"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
     await store.close()
 
 
@@ -655,7 +656,7 @@ async def test_no_server_takes_the_file_meanwhile(store_path: Path, postgres_url
             FileLock(store_path.with_name(store_path.name + ".lock")).take()
         held.append(True)
 
-    await copying.copy(store_path, postgres_url, now=LATER, tell=tell)
+    await work.copy(store_path, postgres_url, now=LATER, tell=tell)
     assert held
     lock = FileLock(store_path.with_name(store_path.name + ".lock"))
     lock.take()
@@ -672,13 +673,13 @@ async def test_a_file_that_was_changed_since_is_refused(
             raise Stopped
 
     with pytest.raises(Stopped):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=stop)
+        await work.copy(store_path, postgres_url, now=LATER, tell=stop)
     store = SqliteStore(store_path)
     await store.open(now=LATER)
     await store.add_application(making.an_application())
     await store.close()
     with pytest.raises(errors.Conflict, match="another file, or of this one before"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
 
 
 async def test_a_file_of_an_older_release_is_refused(store_path: Path, postgres_url: str) -> None:
@@ -687,12 +688,12 @@ async def test_a_file_of_an_older_release_is_refused(store_path: Path, postgres_
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     with pytest.raises(errors.Unavailable, match="does not have the schema of this release"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
 
 
 async def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, postgres_url: str) -> None:
     with pytest.raises(errors.Unavailable, match="no database file"):
-        await copying.copy(tmp_path / "none.db", postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(tmp_path / "none.db", postgres_url, now=LATER, tell=hear_nothing)
     assert content(tmp_path) == b""
 
 
@@ -705,7 +706,7 @@ async def test_text_that_postgresql_cannot_hold_is_named(
     await store.add_application(app)
     await store.close()
     with pytest.raises(errors.Conflict, match=f"name of applications {app.id} has a NUL"):
-        await copying.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
+        await work.copy(store_path, postgres_url, now=LATER, tell=hear_nothing)
 
 
 # --- the verb ---------------------------------------------------------------------------------
@@ -732,12 +733,12 @@ async def test_a_difference_is_an_error_with_the_name_of_the_table(
 
 def test_only_from_sqlite_to_postgresql(tmp_path: Path) -> None:
     file = f"sqlite:{tmp_path / 'a.db'}"
-    for source, target in (
+    for given, wanted in (
         ("postgresql://host/a", file),
         (file, "sqlite:b.db"),
         ("postgresql://host/a", "postgresql://host/b"),
     ):
-        done = run("--from", source, "--to", target)
+        done = run("--from", given, "--to", wanted)
         assert done.returncode == 2
         assert "from SQLite to PostgreSQL only" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -229,6 +229,7 @@ async def test_a_pooled_store_keeps_nothing_on_its_connections(
         (asyncpg.IdleInTransactionSessionTimeoutError("25P03"), errors.Unavailable),
         (asyncpg.ConnectionDoesNotExistError("08003"), errors.Unavailable),
         (asyncpg.PostgresIOError("58030"), errors.Unavailable),
+        (asyncpg.InternalClientError("cannot switch to state 15"), errors.Unavailable),
         (asyncpg.OutOfMemoryError("53200"), errors.Unavailable),
         (asyncpg.InsufficientPrivilegeError("42501"), errors.Unavailable),
         (asyncpg.DeadlockDetectedError("40P01"), errors.Unavailable),
@@ -239,6 +240,12 @@ async def test_a_pooled_store_keeps_nothing_on_its_connections(
 )
 def test_the_drivers_errors_become_ours(error: Exception, ours: type) -> None:
     assert type(server.translate(error)) is ours
+
+
+def test_an_error_of_asyncpgs_own_is_translated_where_it_is_raised() -> None:
+    message = "cannot switch to state 15; another operation (2) is in progress"
+    with pytest.raises(errors.Unavailable, match="state 15"), server.translated_errors():
+        raise asyncpg.InternalClientError(message)
 
 
 def test_an_error_without_words_is_named() -> None:
@@ -275,14 +282,19 @@ async def test_a_node_that_stands_still_lets_go_of_what_others_need(
     monkeypatch.setitem(server._SETTINGS, name, "300ms")
     stuck = PostgresStore(postgres_url)
     await stuck.open(now=NOW)
-    lock = "SELECT 1 FROM endpoints FOR NO KEY UPDATE"
-    with pytest.raises(errors.Unavailable):
+
+    async def stand_still_with_a_lock() -> None:
         async with stuck._server.hot() as connection, connection.transaction():
-            await connection.execute(lock)
-            changed = await store.update_endpoint(
-                endpoint.app_id, endpoint.id, EndpointChanges(name="changed"), now=NOW
-            )
+            await connection.execute("SELECT 1 FROM endpoints FOR NO KEY UPDATE")
+            await store.update_endpoint(endpoint.id, EndpointChanges(name="new"), now=NOW)
             await connection.execute("SELECT 1")
-    assert changed
-    await stuck.ping()
-    await stuck.close()
+
+    try:
+        with pytest.raises(errors.Unavailable):
+            await stand_still_with_a_lock()
+        await stuck.ping()
+        known = await stuck.get_endpoint(endpoint.app_id, endpoint.id)
+        assert known is not None
+        assert known.name == "new"
+    finally:
+        await stuck.close()

@@ -10,11 +10,13 @@ import pytest
 
 import making
 from services.set_clock import SetClock
+from stafett import egress
 from stafett.drivers.sqlite.store import SqliteStore
 from stafett.engine.directory import Directory
 from stafett.ids import Ids
 from stafett.model import Application
 from stafett.services.applications import Applications, NewApplication
+from stafett.services.endpoints import Endpoints
 from stafett.services.event_types import EventTypes
 from stafett.services.tokens import Tokens
 from stafett.services.users import Users
@@ -61,3 +63,15 @@ async def acme(applications: Applications) -> Application:
 @pytest.fixture
 def users(store: SqliteStore, clock: SetClock) -> Users:
     return Users(store=store, ids=Ids(), clock=clock, entropy=os.urandom)
+
+
+@pytest.fixture
+def endpoints(store: SqliteStore, directory: Directory, clock: SetClock) -> Endpoints:
+    return Endpoints(
+        store=store,
+        directory=directory,
+        ids=Ids(),
+        clock=clock,
+        policy=egress.Policy(),
+        entropy=os.urandom,
+    )

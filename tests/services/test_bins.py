@@ -17,9 +17,10 @@ from stafett import errors
 from stafett.drivers.sqlite.store import SqliteStore
 from stafett.ids import BinId, CaptureId, Ids
 from stafett.model import Bin, Capture, PageQuery, ReplyMode, ScriptedReply
+from stafett.services import answers, replies, tails
 from stafett.services import bins as module
-from stafett.services import replies
-from stafett.services.bins import Bins, Caught, Tail
+from stafett.services.bins import Bins, Caught
+from stafett.services.tails import Tail
 
 
 @pytest.fixture
@@ -302,6 +303,9 @@ async def test_a_scripted_reply_holds_from_the_next_request_on(bins: Bins, box: 
         (ScriptedReply(headers=(("a", "x" * 4_097),)), ("headers", 0)),
         (ScriptedReply(headers=(("Set-Cookie", "a=b"),)), ("headers", 0)),
         (ScriptedReply(headers=(("clear-site-data", "*"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("NEL", '{"report_to": "me"}'),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Report-To", "{}"),)), ("headers", 0)),
+        (ScriptedReply(headers=(("Alt-Svc", 'h2="example.com:443"'),)), ("headers", 0)),
         (ScriptedReply(headers=(("Content-Length", "5"),)), ("headers", 0)),
         (ScriptedReply(headers=(("Transfer-Encoding", "chunked"),)), ("headers", 0)),
         (ScriptedReply(headers=(("Strict-Transport-Security", "x"),)), ("headers", 0)),
@@ -370,7 +374,7 @@ async def test_what_was_answered_before_a_start_or_elsewhere_counts(
 async def test_counts_that_do_not_fit_the_memory_are_made_anew(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_COUNTED", 2)
+    monkeypatch.setattr(answers, "_MAX_COUNTED", 2)
     await bins.set_reply(box.id, ScriptedReply(status_code=503, times=2))
     for each in "abcd":
         assert await statuses(bins, box, named(each), named(each)) == [503, 503]
@@ -387,7 +391,7 @@ DRIP = ScriptedReply(mode=ReplyMode.DRIP, body=b"x")
 async def test_beyond_so_many_who_wait_the_answer_is_a_503(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, reply: ScriptedReply
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD", 2)
+    monkeypatch.setattr(answers, "MAX_HELD", 2)
     await bins.set_reply(box.id, reply)
     held = [await bins.catch(box.catch_token, caught()) for _ in range(2)]
     assert [each.reply for each in held] == [reply, reply]
@@ -407,7 +411,7 @@ async def test_beyond_so_many_who_wait_the_answer_is_a_503(
 async def test_all_bins_together_hold_only_so_many(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 2)
+    monkeypatch.setattr(answers, "MAX_HELD_IN_ALL", 2)
     boxes = [box, (await bins.create("second"))[0], (await bins.create("third"))[0]]
     for each in boxes:
         await bins.set_reply(each.id, HANG)
@@ -421,7 +425,7 @@ async def test_all_bins_together_hold_only_so_many(
 async def test_a_request_that_is_not_kept_holds_no_place(
     bins: Bins, box: Bin, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 2)
+    monkeypatch.setattr(answers, "MAX_HELD_IN_ALL", 2)
     gone, _ = await bins.create("gone", reply=HANG)
     await bins.set_reply(box.id, HANG)
     await bins.catch(gone.catch_token, caught())
@@ -521,8 +525,8 @@ async def test_a_tail_from_the_future_shows_what_comes(bins: Bins, box: Bin) -> 
 async def test_a_slow_tail_loses_nothing_and_doubles_nothing(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, pace: int
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_BEHIND", 4)
-    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    monkeypatch.setattr(tails, "_MAX_BEHIND", 4)
+    monkeypatch.setattr(tails, "AT_ONCE", 3)
     tail = await bins.tail(box.id)
     sent = [str(number) for number in range(100)]
     seen: list[str] = []
@@ -542,7 +546,7 @@ async def test_a_slow_tail_loses_nothing_and_doubles_nothing(
 async def test_what_overflows_while_a_tail_reads_the_store_is_not_lost(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_BEHIND", 1)
+    monkeypatch.setattr(tails, "_MAX_BEHIND", 1)
     await catch(bins, box, "a")
     tail = await bins.tail(box.id, after=0)
     reading = asyncio.create_task(read(tail, 4))
@@ -553,7 +557,7 @@ async def test_what_overflows_while_a_tail_reads_the_store_is_not_lost(
 async def test_a_big_backlog_goes_to_the_store_not_to_memory(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_BEHIND_BYTES", 10)
+    monkeypatch.setattr(tails, "_MAX_BEHIND_BYTES", 10)
     tail = await bins.tail(box.id)
     await catch(bins, box, *("x" * 6, "y" * 6, "z" * 6))
     assert sum(len(each.body) for each in tail._live) <= 10
@@ -614,7 +618,7 @@ async def test_a_tail_ends_with_its_bin_and_with_stafett(bins: Bins, box: Bin) -
 async def test_a_tail_that_nobody_holds_takes_no_place(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_TAILS", 1)
+    monkeypatch.setattr(tails, "_MAX_TAILS", 1)
     tail: Tail | None = await bins.tail(box.id)
     with pytest.raises(errors.LimitReached):
         await bins.tail(box.id)

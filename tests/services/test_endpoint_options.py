@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.set_clock import SetClock
-from stafett import egress, errors
-from stafett.drivers.sqlite.store import SqliteStore
-from stafett.engine.directory import Directory
-from stafett.ids import Ids
+from stafett import errors
 from stafett.model import Application, Endpoint, EndpointChanges, EndpointOptions, PayloadStyle
 from stafett.services.endpoints import Endpoints, NewEndpoint
 
@@ -31,18 +26,6 @@ NONE = EndpointOptions(
 
 def options_of(endpoint: Endpoint) -> dict[str, Any]:
     return {name: getattr(endpoint, name) for name in ALL}
-
-
-@pytest.fixture
-def endpoints(store: SqliteStore, directory: Directory, clock: SetClock) -> Endpoints:
-    return Endpoints(
-        store=store,
-        directory=directory,
-        ids=Ids(),
-        clock=clock,
-        policy=egress.Policy(),
-        entropy=os.urandom,
-    )
 
 
 async def test_a_new_endpoint_is_as_usual_unless_told(

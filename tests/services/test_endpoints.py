@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,10 +12,9 @@ import pytest
 
 import making
 from services.set_clock import SetClock
-from stafett import egress, errors, signing
+from stafett import errors, signing
 from stafett.drivers.sqlite.store import SqliteStore
 from stafett.engine.directory import Directory
-from stafett.ids import Ids
 from stafett.model import (
     Application,
     DeliveryState,
@@ -46,18 +44,6 @@ def a_key(byte: int) -> str:
 def an_input(**given: Any) -> NewEndpoint:
     defaults: dict[str, Any] = {"url": URL}
     return NewEndpoint(**defaults | given)
-
-
-@pytest.fixture
-def endpoints(store: SqliteStore, directory: Directory, clock: SetClock) -> Endpoints:
-    return Endpoints(
-        store=store,
-        directory=directory,
-        ids=Ids(),
-        clock=clock,
-        policy=egress.Policy(),
-        entropy=os.urandom,
-    )
 
 
 @pytest.fixture

@@ -279,6 +279,7 @@ def test_beside_a_reference_other_rules_count_since_3_1_alone() -> None:
         ("#/openapi", "must be a schema"),
         ("#/components/schemas/Pet/required/7", "which is not in the document"),
         ("#/components/schemas/Pet/required/id", "which is not in the document"),
+        ("#/components/schemas/Pet/required/" + "7" * 5_000, "which is not in the document"),
         ("#Pet", "write it as #/components/schemas/NAME"),
         ("#", "write it as #/components/schemas/NAME"),
         (7, "must be a text"),
@@ -461,6 +462,16 @@ def test_a_small_document_does_not_become_a_huge_catalogue() -> None:
     }
     told = refusals(a_document(webhooks, schemas))
     assert "is too much" in next(iter(told.values()))
+
+
+def test_a_small_schema_that_would_take_ages_to_judge_is_refused() -> None:
+    twice = {
+        f"S{n}": {"anyOf": [{"$ref": f"#/components/schemas/S{n + 1}"}] * 2} for n in range(40)
+    }
+    hook = a_webhook({"$ref": "#/components/schemas/S0"})
+    place, message = refusal(a_document({"a": hook}, {**twice, "S40": {"type": "string"}}))
+    assert place.endswith("/schema")
+    assert "would judge the same value" in message
 
 
 def test_a_schema_that_refers_to_very_many_is_refused() -> None:

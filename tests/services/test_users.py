@@ -65,6 +65,13 @@ async def test_what_cannot_be_a_user_is_refused_with_the_field(
     assert [each.loc[-1] for each in caught.value.problems] == [field]
 
 
+async def test_the_letters_of_a_short_address_may_be_in_the_password(users: Users) -> None:
+    made = await users.create(
+        email="ko@example.com", name="Ko", password="a knot of rockets", role=Role.VIEWER
+    )
+    assert made.email == "ko@example.com"
+
+
 async def test_a_wrong_address_and_a_wrong_password_give_the_same_answer(users: Users) -> None:
     await users.set_up(**KARI)
     said: set[str] = set()

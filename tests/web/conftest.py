@@ -198,3 +198,15 @@ def app(api: httpx.Client) -> str:
     answer = api.post("app", json={"name": "A", "uid": f"app-{next(_numbers)}"})
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
+
+
+def refs(node: Any) -> Iterator[str]:
+    """Every `$ref` in an OpenAPI document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from refs(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from refs(each)

@@ -19,7 +19,7 @@ import uvicorn
 
 from stafett.app import Stafett
 from stafett.model import ReplyMode, ScriptedReply
-from stafett.services import bins, replies
+from stafett.services import answers, replies
 from stafett.settings import Settings
 from stafett.web.protocol import RestingProtocol
 from web.conftest import WAIT, settled
@@ -187,7 +187,7 @@ def test_our_sender_gives_a_hang_up(api: httpx.Client, app: str) -> None:
 def test_a_caller_who_leaves_gives_its_place_back(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], method: str
 ) -> None:
-    monkeypatch.setattr(bins, "MAX_HELD", 1)
+    monkeypatch.setattr(answers, "MAX_HELD", 1)
     if method == "HEAD" and reply.get("mode") == "drip":
         reply = reply | {"delayMs": 30_000}  # it has no body that could drip
     made = a_bin(api, **reply)

@@ -162,6 +162,16 @@ def test_the_catch_token_reads_nothing_and_a_deleted_bin_catches_nothing(
     assert httpx.post(made["url"]).status_code == 404
 
 
+def test_where_there_is_no_bin_nothing_is_waited_for(made: dict[str, Any]) -> None:
+    path = urlsplit(made["url"]).path.encode() + b"x"
+    begun = b"POST " + path + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
+    where = urlsplit(made["url"])
+    assert where.port is not None
+    with socket.create_connection(("127.0.0.1", where.port), timeout=20) as connection:
+        connection.sendall(begun)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+
+
 # --- pins and timelines -----------------------------------------------------------------------
 
 

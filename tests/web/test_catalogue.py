@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -283,17 +283,6 @@ async def test_many_prefixes_each_have_their_own_page(stafett: Stafett) -> None:
 
 
 # --- for tools --------------------------------------------------------------------------------
-
-
-def refs(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for each in node.values():
-            yield from refs(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from refs(each)
 
 
 @pytest.mark.parametrize("path", ["/catalog/openapi.json", "/openapi.json"])

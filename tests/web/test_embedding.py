@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from stafett import errors
 from stafett.app import Stafett
 from stafett.model import Secret
 from stafett.settings import Settings, parse_networks
-from web.conftest import TOKEN, Recorder
+from web.conftest import TOKEN, Recorder, refs
 
 
 def a_stafett(folder: Path, *, dispatch: bool = True) -> Stafett:
@@ -83,17 +82,6 @@ async def test_it_works_below_a_prefix_where_no_lifespan_event_comes(tmp_path: P
             assert (await api.get("/api/v1/app")).status_code == 404
     finally:
         await stafett.stop()
-
-
-def refs(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for each in node.values():
-            yield from refs(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from refs(each)
 
 
 def test_the_openapi_document_holds_together(api: httpx.Client) -> None:

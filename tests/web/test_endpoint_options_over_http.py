@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -129,3 +130,17 @@ def test_one_attempt_is_all_where_the_schedule_is_empty(
     message, _, _ = send(api, app, receiver.url(path), retrySchedule=[])
     found = settled(api, app, message)
     assert (found["status"], found["attemptCount"]) == (2, 1)
+
+
+def test_the_public_key_of_a_private_one_is_told_and_a_shared_secret_has_none(
+    api: httpx.Client, app: str
+) -> None:
+    seed = "whsk_" + base64.b64encode(bytes(range(32))).decode()
+    url = "https://example.com/hook"
+    private = api.post(f"app/{app}/endpoint", json={"url": url, "secret": seed}).json()["id"]
+    shared = api.post(f"app/{app}/endpoint", json={"url": url}).json()["id"]
+
+    told = api.get(f"app/{app}/endpoint/{private}/secret").json()
+
+    assert told == {"key": seed, "publicKey": signing.public_key(seed)}
+    assert list(api.get(f"app/{app}/endpoint/{shared}/secret").json()) == ["key"]

@@ -353,3 +353,19 @@ def test_a_target_that_is_not_allowed_is_refused_with_a_hint(api: httpx.Client, 
     assert answer.status_code == 422
     (problem,) = answer.json()["detail"]
     assert "STAFETT_ALLOW_NETWORKS" in problem["msg"]
+
+
+def test_what_was_owed_to_a_deleted_webhook_is_still_told(
+    api: httpx.Client, app: str, receiver: Recorder
+) -> None:
+    endpoint = hook(api, app, receiver.url(f"/deleted/{app}"))
+    message = send(api, app)
+    receiver.next(f"/deleted/{app}")
+    assert api.delete(f"app/{app}/endpoint/{endpoint}").status_code == 204
+
+    answer = api.get(f"app/{app}/msg/{message}/endpoint")
+
+    assert answer.status_code == 200, answer.text
+    assert [(each["id"], each["name"]) for each in answer.json()["data"]] == [
+        (endpoint, "(deleted)")
+    ]

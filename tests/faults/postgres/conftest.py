@@ -7,7 +7,6 @@ API tells after the fault.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import re
@@ -239,7 +238,7 @@ class _Client:
             if self._connection is None:
                 self._connection = await self._nodes[self._turn % len(self._nodes)].connect()
             return await self._connection.call("POST", POST_PATH, envelope(payload), **headers)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             self.leave()
             self._turn += 1
             return None
@@ -326,5 +325,4 @@ def safe_server() -> Iterator[PostgresServer]:
 async def nodes(tmp_path: Path, compiled: Path, database: Database) -> AsyncIterator[Nodes]:
     made = Nodes(tmp_path, compiled, database.url)
     yield made
-    with contextlib.suppress(ConnectionError):
-        await made.close()
+    await made.close()

@@ -13,6 +13,7 @@ from faults.postgres.proxy import Proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 20 * ROUNDS)]
 ADDED = b"INSERT INTO messages"
+CLAIMED = b"UPDATE queue q SET claim_id = $5"
 RECORDED = b"INSERT INTO attempts"
 
 
@@ -102,3 +103,23 @@ async def test_an_attempt_whose_commit_was_unheard_is_one_attempt(
     assert {each["id"] for each in attempts} == {each.attempt_id for each in receiver.seen}
     count = await database.sql("SELECT event_count FROM endpoints")
     assert count == str(ROUNDS)
+
+
+async def test_a_claim_whose_commit_was_unheard_is_made_again_when_its_lease_ends(
+    nodes: Nodes, receiver: Receiver, database: Database, proxy: Proxy
+) -> None:
+    accepting = await nodes.start("serve", "--no-dispatch")
+    await nodes.start("dispatch", url=proxy.url(database.name))
+    await accepting.webhook(receiver.url("/hook"))
+    ids: list[str] = []
+    for number in range(ROUNDS):
+        proxy.cut_next(CLAIMED)
+        ids.append(await accepting.post(b'{"order": %d}' % number))
+        await until(lambda number=number: proxy.cuts > number)
+        assert not receiver.seen
+    assert await database.claims() == ROUNDS
+
+    await database.end_leases()
+    await until(accepting.is_quiet)
+    print(f"{proxy.cuts} commits of claims unheard: {len(receiver.seen)} sent")
+    assert Counter(each.message_id for each in receiver.seen) == Counter(ids)

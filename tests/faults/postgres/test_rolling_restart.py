@@ -11,6 +11,8 @@ import pytest
 from faults.conftest import Receiver
 from faults.postgres.conftest import ROUNDS, Database, Nodes, Senders, audit, moment
 
+RESTARTS = (ROUNDS + 1) // 2
+"""Of every node."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * ROUNDS)]
 
 
@@ -23,7 +25,7 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(
     webhook = await accepting[0].webhook(receiver.url("/hook"))
     load = Senders(accepting, clients=4)
     load.start()
-    for number in range(ROUNDS):
+    for number in range(RESTARTS):
         for each in everybody:
             await load.some(10)
             await asyncio.sleep(moment(chance, 0.2))
@@ -34,7 +36,7 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(
 
     found = await audit(accepting[0], receiver, webhook, load)
     print(
-        f"{ROUNDS} rolling restarts of {len(everybody)} nodes: {found}; {load.broken} connections"
+        f"{RESTARTS} rolling restarts of {len(everybody)} nodes: {found}; {load.broken} connections"
         f" ended, {load.refused.total()} answers 503"
     )
     assert (found.count.lost, found.count.duplicated, found.unrecorded) == (0, 0, 0), found
