@@ -427,24 +427,28 @@ class StoreMachine(RuleBasedStateMachine):
     def disable(self, which: int) -> None:
         place = self.model.places[self.endpoint(which)]
         reason = DisabledReason.MANUAL
-        self.do(
+        changed = self.do(
             self.store.update_endpoint(
                 place.endpoint.id,
                 {"disabled": True, "disabled_reason": reason, "disabled_at": self.now},
                 now=self.now,
             )
         )
+        assert changed is not place.gone
+        if place.gone:
+            return
         place.disabled = reason
         self.model.close(place.endpoint.id)
 
     @rule(which=INDEX)
     def enable(self, which: int) -> None:
         place = self.model.places[self.endpoint(which)]
-        self.do(
+        changed = self.do(
             self.store.update_endpoint(
                 place.endpoint.id, {"disabled": False, "disabled_reason": None}, now=self.now
             )
         )
+        assert changed is not place.gone
         place.disabled = place.failing_since = place.paused_until = None
 
     @rule(which=INDEX, sure=st.integers(0, 3))
