@@ -28,7 +28,7 @@ _BODY = b'{"payment_id":4711,"payment_status":"completed"}'
 _BATCH = 20_000
 _CLAIMS = 200
 _ROOM = 16
-_LIMIT = 256
+_LIMIT = 192
 _STATEMENTS = {
     "endpoints": (
         "id, app_id, name, url, description, integration, disabled, metadata, headers,"

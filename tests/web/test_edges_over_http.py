@@ -123,15 +123,16 @@ async def test_a_body_that_never_ends_is_given_up(
     async def send(event: Any) -> None:
         sent.append(event)
 
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/in/x",
-        "query_string": b"",
-        "http_version": "1.1",
-        "headers": [(b"content-length", b"5")],
-    }
     async with Stafett(Settings(data=tmp_path)) as stafett:
+        made, _ = await stafett.bins.create("slow")
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": f"/in/{made.catch_token}",
+            "query_string": b"",
+            "http_version": "1.1",
+            "headers": [(b"content-length", b"5")],
+        }
         await stafett.asgi()(scope, receive, send)
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]

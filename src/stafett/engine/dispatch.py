@@ -33,7 +33,7 @@ _log = logging.getLogger("stafett.dispatch")
 
 _POLL = timedelta(seconds=1)
 _PAUSE_BETWEEN_SCANS = timedelta(milliseconds=10)
-_CLAIMED_AT_ONCE = 256
+_CLAIMED_AT_ONCE = 192
 """So many rows are changed and committed in some milliseconds, however much is due."""
 _CLAIM_LIFE = timedelta(seconds=1)
 _MARGIN = timedelta(seconds=5)
