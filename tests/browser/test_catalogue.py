@@ -68,7 +68,7 @@ def test_a_file_is_imported_after_a_look(browser: Browser, site: Site, tmp_path:
     document = {
         "openapi": "3.1.0",
         "webhooks": {
-            "payment_received": {"post": {"summary": "Paid"}},
+            "refund_issued": {"post": {"summary": "Money Back"}},
             "brand.new": {"post": {"summary": "Brand new", "description": "Nobody knew it."}},
         },
     }
@@ -85,7 +85,7 @@ def test_a_file_is_imported_after_a_look(browser: Browser, site: Site, tmp_path:
     nothing_in(looked_at(tab.page))
     tab.page.get_by_label("File").set_input_files(file)
     tab.page.get_by_role("button", name="Show what would change").click()
-    tab.see("Payment Received → Paid")
+    tab.see("Refund Issued → Money Back")
     nothing_in(looked_at(tab.page))
     tab.page.get_by_role("button", name="Import", exact=True).click()
     tab.see("Event types imported.")
