@@ -15,10 +15,10 @@ import making
 from postgres_server import PostgresServer
 from stafett.drivers.postgres.store import PostgresStore
 from stafett.drivers.sqlite.store import SqliteStore
+from stafett.store import Store
 
 
-async def _make(path: Path) -> None:
-    store = SqliteStore(path)
+async def _migrate(store: Store) -> None:
     await store.open(now=making.NOW)
     await store.close()
 
@@ -26,7 +26,7 @@ async def _make(path: Path) -> None:
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "stafett.db"
-    asyncio.run(_make(path))
+    asyncio.run(_migrate(SqliteStore(path)))
     return path
 
 
@@ -45,16 +45,10 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.start()
         try:
             server.sql("CREATE DATABASE migrated")
-            asyncio.run(_make_on(server.url("migrated")))
+            asyncio.run(_migrate(PostgresStore(server.url("migrated"))))
             yield server
         finally:
             server.stop(at_once=True)
-
-
-async def _make_on(url: str) -> None:
-    store = PostgresStore(url)
-    await store.open(now=making.NOW)
-    await store.close()
 
 
 @pytest.fixture

@@ -283,9 +283,7 @@ class Stafett:
     @property
     def database(self) -> Literal["sqlite", "postgresql"]:
         """What the store lies in."""
-        url = self.settings.database_url
-        is_sqlite = url is None or url.reveal().startswith("sqlite:")
-        return "sqlite" if is_sqlite else "postgresql"
+        return "postgresql" if is_shared(self.settings) else "sqlite"
 
     @property
     def reachable(self) -> bool:

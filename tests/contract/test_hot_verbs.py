@@ -545,3 +545,18 @@ async def test_what_succeeded_once_stays_succeeded_however_a_resend_ends(
     await store.claim_due(making.a_claim(), now=NOW + MINUTE, limit=9, room=9, held={})
     assert await state_of(store, item) is DeliveryState.SUCCEEDED
     assert await claim_all(store) == []
+
+
+async def test_work_without_payload_takes_nobodys_place(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    earlier = making.a_delivery(endpoint.id, due_at=NOW - MINUTE)
+    lost = NewMessage(message=making.a_message(application.id), deliveries=(earlier,))
+    whole = owed(application, endpoint)
+    await store.add_messages([lost, whole], now=NOW)
+    await store.expunge_payload(application.id, lost.message.id)
+
+    claimed = await store.claim_due(making.a_claim(), now=NOW, limit=1, room=1, held={})
+
+    assert [each.message_id for each in claimed] == [whole.message.id]
+    assert await state_of(store, lost) is DeliveryState.FAILED

@@ -652,7 +652,7 @@ def test_both_drivers_do_the_same_in_any_order_of_the_verbs(
 
         @override
         def claim_due(self, *, limit: int, room: int) -> list[DueDelivery]:
-            """Without a limit: the drivers differ in whether what has no payload counts for it."""
+            """Without a limit: whom it leaves out beside lost payloads is up to the driver."""
             return super().claim_due(limit=max(limit, 100), room=room)
 
         @override

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 import making
+from contract.conftest import application, endpoint
 from faults.conftest import Receiver
 from stafett.drivers.postgres.store import PostgresStore
-from stafett.model import Application, Endpoint
+
+__all__ = ["application", "endpoint"]
 
 
 @pytest.fixture
@@ -18,20 +20,6 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
     await made.open(now=making.NOW)
     yield made
     await made.close()
-
-
-@pytest.fixture
-async def application(store: PostgresStore) -> Application:
-    made = making.an_application(uid="acme")
-    await store.add_application(made)
-    return made
-
-
-@pytest.fixture
-async def endpoint(store: PostgresStore, application: Application) -> Endpoint:
-    made = making.an_endpoint(application.id)
-    await store.add_endpoint(made)
-    return made
 
 
 def database_of(url: str) -> str:

@@ -9,47 +9,30 @@ from pathlib import Path
 
 import pytest
 import trustme
+from typing_extensions import override
 
 from making import NOW
 from postgres.conftest import database_of
 from postgres_server import PostgresServer
+from relay import Relay
 from stafett import errors
 from stafett.drivers.postgres.store import PostgresStore
 
 _WANTS_TLS = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
-class TlsEnd:
+class TlsEnd(Relay):
     """What a server with TLS does, before one that was built without: it takes the TLS off."""
 
     def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        self._port = port
+        super().__init__(port)
         self._context = context
-        self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self.encrypted = 0
         """Connections that asked for TLS, and got it."""
         self.plain = 0
 
-    async def start(self) -> None:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-
-    @property
-    def port(self) -> int:
-        assert self._listener is not None
-        return self._listener.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for each in self._tasks:
-            each.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    @override
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up, down = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             first = await reader.readexactly(8)
@@ -66,7 +49,6 @@ class TlsEnd:
         finally:
             for each in (writer, down):
                 each.transport.abort()
-            self._tasks.discard(task)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,20 +5,48 @@ The hot verbs of both drivers write these. Flags are 0 and 1, times microseconds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from stafett.drivers.schema import to_micros, to_words
+from stafett.drivers.schema import from_micros, to_micros, to_words
 from stafett.ids import EndpointId
-from stafett.model import Attempt, Message, Trigger
-from stafett.store import AttemptRecord
+from stafett.model import Attempt, DueDelivery, Message, Trigger
+from stafett.store import AttemptRecord, Claim
 
 _MICROSECOND = timedelta(microseconds=1)
 _encode = msgspec.json.encode
+
+
+def ended_as(state: str) -> str:
+    """In SQL, the state of a delivery that ends without an attempt, as `schema.ends_as`."""
+    return f"CASE WHEN succeeded_at IS NULL THEN '{state}' ELSE 'succeeded' END"
+
+
+def due_of(row: Iterable[Any], claim: Claim, *, expired: bool) -> DueDelivery:
+    """A delivery that has just been claimed: ids and event, counts, flags, time, trace, payload."""
+    delivery, message, app, endpoint, event_type, attempts, failures, *rest = row
+    manual, test, at, trace, body = rest
+    return DueDelivery(
+        id=delivery,
+        message_id=message,
+        app_id=app,
+        endpoint_id=endpoint,
+        event_type=event_type,
+        accepted_at=from_micros(at),
+        claim_id=claim.id,
+        lease_until=claim.lease_until,
+        attempt_count=attempts,
+        failure_count=failures,
+        trigger=Trigger.MANUAL if manual else Trigger.SCHEDULED,
+        test=bool(test),
+        payload=body,
+        expired=expired,
+        trace=trace,
+    )
 
 
 def message_row(message: Message) -> tuple[Any, ...]:

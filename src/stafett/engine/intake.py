@@ -108,13 +108,15 @@ class Intake:
         A test needs no room: it is always sent at once; by another process, where this one does not
         send. Errors: Unavailable.
         """
-        self._refuse_if_full(0)
         dispatch = self._dispatch
         if dispatch is None:
-            return await self._test_elsewhere(message, endpoint)
+            await self.accept(message, wanting=[endpoint])
+            elsewhere = self._attempt_elsewhere(message, endpoint)
+            return asyncio.get_running_loop().create_task(elsewhere)
         if dispatch.stopping:
             text = "this process is about to end; ask another"
             raise errors.Unavailable(text)
+        self._refuse_if_full(0)
         now = message.created_at
         delivery = NewDelivery(
             id=self.ids.delivery(now),
@@ -200,17 +202,6 @@ class Intake:
             return None, made
         due = _to_due(whole, claimed, claim)
         return msgspec.structs.replace(due, id=made, trigger=Trigger.MANUAL), made
-
-    async def _test_elsewhere(
-        self, message: Message, endpoint: Endpoint
-    ) -> asyncio.Future[Attempt]:
-        now = message.created_at
-        delivery = NewDelivery(
-            id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=now, claim=None
-        )
-        self._bytes_waiting += len(message.payload or b"")
-        await self._batcher.submit(NewMessage(message=message, deliveries=(delivery,)))
-        return asyncio.get_running_loop().create_task(self._attempt_elsewhere(message, endpoint))
 
     async def _attempt_elsewhere(self, message: Message, endpoint: Endpoint) -> Attempt:
         """What another process recorded, once it has. Errors: Conflict, it will not be sent."""

@@ -10,6 +10,10 @@ import asyncio
 import struct
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
+from relay import Relay
+
 _ENDS = (b"COMMIT", b"ROLLBACK")
 _WANTS_TLS = struct.pack("!I", 80877103)
 _SYNC = b"S"
@@ -40,25 +44,18 @@ class _Talk:
         return kind == _SYNC and not self.in_transaction
 
 
-class Proxy:
+class Proxy(Relay):
     """Passes everything on, until it is told to cut."""
 
     def __init__(self, port: int) -> None:
         """`port`: where the server is."""
-        self._port = port
+        super().__init__(port)
         self._to_cut: bytes | None = None
-        self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self.cuts = 0
         """How often it did."""
 
-    async def start(self) -> None:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-
     def url(self, database: str) -> str:
-        assert self._listener is not None
-        port = self._listener.sockets[0].getsockname()[1]
-        return f"postgresql://stafett@127.0.0.1:{port}/{database}"
+        return f"postgresql://stafett@127.0.0.1:{self.port}/{database}"
 
     def cut_next(self, text: bytes) -> None:
         """Cut the first connection that commits a statement with `text` in it.
@@ -67,17 +64,8 @@ class Proxy:
         """
         self._to_cut = text
 
-    async def stop(self) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for each in self._tasks:
-            each.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    @override
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up, down = await asyncio.open_connection("127.0.0.1", self._port)
         answers = asyncio.create_task(self._answer(up, writer))
         try:
@@ -89,7 +77,6 @@ class Proxy:
             await asyncio.gather(answers, return_exceptions=True)
             down.close()
             writer.transport.abort()
-            self._tasks.discard(task)
 
     async def _ask(
         self,

@@ -60,7 +60,6 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS t(app_id, uid, messa
 ORDER BY app_id, uid
 ON CONFLICT DO NOTHING RETURNING app_id, uid
 """
-_MESSAGE_COLUMNS: Final = 14
 _DELIVERY_COLUMNS: Final = 8
 
 
@@ -123,6 +122,8 @@ async def _take_keys(
     oldest = to_micros(now - KEY_LIFE)
     got = await connection.fetch(_TAKE_KEYS, list(keyed), hashes, ids, to_micros(now), oldest)
     missed = keyed.keys() - {row[0] for row in got}
+    if not missed:
+        return {}
     results: dict[MessageId, AddResult] = {}
     for key, body_hash, first in await connection.fetch(_HELD_KEYS, list(missed)):
         promise, message_id = keyed[key]
@@ -137,17 +138,19 @@ async def _uids_taken(connection: Connection, items: Sequence[NewMessage]) -> li
     named = [item for item in items if item.message.uid is not None]
     if not named:
         return []
-    columns = zip(*((i.message.app_id, i.message.uid, i.message.id) for i in named), strict=True)
-    got = {tuple(row) for row in await connection.fetch(_TAKE_UIDS, *map(list, columns))}
+    columns = columns_of([(i.message.app_id, i.message.uid, i.message.id) for i in named])
+    got = {tuple(row) for row in await connection.fetch(_TAKE_UIDS, *columns)}
     return [item for item in named if (item.message.app_id, item.message.uid) not in got]
 
 
 async def _insert(connection: Connection, items: Sequence[NewMessage]) -> None:
     if not items:
         return
-    messages = columns_of([message_row(item.message) for item in items], _MESSAGE_COLUMNS)
+    messages = columns_of([message_row(item.message) for item in items])
     bodies = [item.message.payload or b"" for item in items]
-    owed = columns_of([row for item in items for row in _delivery_rows(item)], _DELIVERY_COLUMNS)
+    owed = columns_of(
+        [row for item in items for row in _delivery_rows(item)], count=_DELIVERY_COLUMNS
+    )
     await connection.execute(_ADD, *messages, bodies, *owed)
 
 

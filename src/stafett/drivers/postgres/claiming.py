@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-
 from stafett.drivers.postgres.server import Connection
 from stafett.drivers.schema import from_micros, to_micros
+from stafett.drivers.values import due_of, ended_as
 from stafett.ids import ClaimId, DeliveryId, EndpointId
-from stafett.model import DueDelivery, Trigger
+from stafett.model import DueDelivery
 from stafett.store import Claim
 
 # Endpoints with something in the queue, from one on, found by skipping through its index: the cost
@@ -78,11 +77,10 @@ WHERE d.message_id = c.message_id AND d.endpoint_id = c.endpoint_id
 RETURNING d.id, d.message_id, d.app_id, d.endpoint_id, m.event_type, d.attempt_count,
   d.failure_count, d.manual, d.test, m.created_at, m.trace, p.body
 """
-_ENDED: Final = "CASE WHEN d.succeeded_at IS NULL THEN '{state}' ELSE 'succeeded' END"
 _END: Final = f"""
 WITH gone AS (DELETE FROM queue WHERE delivery_id = ANY($1::text[])
   RETURNING message_id, endpoint_id)
-UPDATE deliveries d SET state = {_ENDED.format(state="failed")}, due_at = NULL,
+UPDATE deliveries d SET state = {ended_as("failed")}, due_at = NULL,
   note = 'failed: the payload is gone', updated_at = $2
 FROM gone WHERE d.message_id = gone.message_id AND d.endpoint_id = gone.endpoint_id
 """  # noqa: S608 - constants
@@ -92,7 +90,7 @@ WITH picked AS MATERIALIZED (
   LIMIT 10000 FOR UPDATE SKIP LOCKED),
 gone AS (DELETE FROM queue q USING picked WHERE q.delivery_id = picked.delivery_id
   RETURNING q.message_id, q.endpoint_id)
-UPDATE deliveries d SET state = {_ENDED.format(state="canceled")}, due_at = NULL,
+UPDATE deliveries d SET state = {ended_as("canceled")}, due_at = NULL,
   note = 'canceled: webhook switched off or deleted', updated_at = $2
 FROM gone WHERE d.message_id = gone.message_id AND d.endpoint_id = gone.endpoint_id
 """  # noqa: S608 - constants
@@ -112,7 +110,7 @@ gone AS (
   RETURNING q.message_id, q.endpoint_id, false AS wanted),
 both_ways AS (SELECT * FROM back UNION ALL SELECT * FROM gone)
 UPDATE deliveries d SET
-  state = CASE WHEN b.wanted THEN 'pending' ELSE {_ENDED.format(state="canceled")} END,
+  state = CASE WHEN b.wanted THEN 'pending' ELSE {ended_as("canceled")} END,
   due_at = CASE WHEN b.wanted THEN $3 END,
   note = CASE WHEN b.wanted THEN note ELSE 'canceled: webhook switched off or deleted' END,
   updated_at = $4
@@ -149,55 +147,51 @@ async def claim_of_endpoints(
     now: datetime,
     limit: int,
 ) -> list[DueDelivery]:
-    """Claims at most `limit`, and of each endpoint at most its room, oldest first."""
-    ends = to_micros(claim.lease_until)
+    """Claims at most `limit`, and of each endpoint at most its room, oldest first.
+
+    Those whose payload is gone end here, and the next ones take their places.
+    """
+    claimed: list[DueDelivery] = []
+    left = dict(rooms)
     async with connection.transaction():
-        picked = await connection.fetch(
-            _CLAIM,
-            [endpoint_id for endpoint_id, _ in rooms],
-            [room for _, room in rooms],
-            to_micros(now),
-            limit,
-            claim.id,
-            ends,
-        )
-        if not picked:
-            return []
-        messages = [row[0] for row in picked]
-        found = await connection.fetch(
-            _START, messages, [row[1] for row in picked], ends, min(messages), max(messages)
-        )
-        lost = [row[0] for row in found if row[-1] is None]
-        if lost:
-            await connection.execute(_END, lost, to_micros(now))
-    places = {endpoint_id: place for place, (endpoint_id, _) in enumerate(rooms)}
-    expired = {row[2] for row in picked}
-    claimed = [
-        _to_due(row, claim, expired=row[0] in expired) for row in found if row[-1] is not None
-    ]
+        while True:
+            got, is_whole = await _claim_once(
+                connection, left, claim, now=now, limit=limit - len(claimed)
+            )
+            claimed += got
+            if is_whole:
+                break
+            for due in got:
+                left[due.endpoint_id] -= 1
+    places = {endpoint_id: place for place, endpoint_id in enumerate(left)}
     return sorted(claimed, key=lambda due: (places[due.endpoint_id], due.id))
 
 
-def _to_due(row: asyncpg.Record, claim: Claim, *, expired: bool) -> DueDelivery:
-    delivery, message, app, endpoint, event_type, attempts, failures, *rest = row
-    manual, test, at, trace, body = rest
-    return DueDelivery(
-        id=delivery,
-        message_id=message,
-        app_id=app,
-        endpoint_id=endpoint,
-        event_type=event_type,
-        claim_id=claim.id,
-        lease_until=claim.lease_until,
-        attempt_count=attempts,
-        failure_count=failures,
-        trigger=Trigger.MANUAL if manual else Trigger.SCHEDULED,
-        test=test,
-        accepted_at=from_micros(at),
-        payload=body,
-        expired=expired,
-        trace=trace,
+async def _claim_once(
+    connection: Connection,
+    rooms: Mapping[EndpointId, int],
+    claim: Claim,
+    *,
+    now: datetime,
+    limit: int,
+) -> tuple[list[DueDelivery], bool]:
+    """What was claimed, and whether all of it had its payload."""
+    ends = to_micros(claim.lease_until)
+    picked = await connection.fetch(
+        _CLAIM, list(rooms), list(rooms.values()), to_micros(now), limit, claim.id, ends
     )
+    if not picked:
+        return [], True
+    messages = [row[0] for row in picked]
+    found = await connection.fetch(
+        _START, messages, [row[1] for row in picked], ends, min(messages), max(messages)
+    )
+    lost = [row[0] for row in found if row[-1] is None]
+    if lost:
+        await connection.execute(_END, lost, to_micros(now))
+    expired = {row[2] for row in picked}
+    whole = [row for row in found if row[-1] is not None]
+    return [due_of(row, claim, expired=row[0] in expired) for row in whole], not lost
 
 
 async def next_due_at(connection: Connection, *, now: datetime) -> datetime | None:

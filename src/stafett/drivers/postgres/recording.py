@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from stafett.drivers.postgres.server import Connection, columns_of
 from stafett.drivers.schema import to_micros
-from stafett.drivers.values import Seen, attempt_row, delivery_row, health_of, health_row
+from stafett.drivers.values import (
+    Seen,
+    attempt_row,
+    delivery_row,
+    ended_as,
+    health_of,
+    health_row,
+)
 from stafett.ids import EndpointId
 from stafett.model import DeliveryState, DisabledReason, Trigger
 from stafett.store import AttemptRecord, Recorded
@@ -84,15 +91,14 @@ _DISABLE: Final = (
     "UPDATE endpoints SET disabled = true, disabled_reason = $2, disabled_at = $3, updated_at = $3"
     " WHERE id = $1 AND NOT disabled"
 )
-_CANCEL_PENDING: Final = """
+_CANCEL_PENDING: Final = f"""
 WITH gone AS (DELETE FROM queue WHERE endpoint_id = $1 AND claim_id IS NULL
   RETURNING message_id, endpoint_id)
 UPDATE deliveries d SET due_at = NULL, note = 'canceled: webhook switched off', updated_at = $2,
-  state = CASE WHEN d.succeeded_at IS NULL THEN 'canceled' ELSE 'succeeded' END
+  state = {ended_as("canceled")}
 FROM gone WHERE d.message_id = gone.message_id AND d.endpoint_id = gone.endpoint_id
-"""
+"""  # noqa: S608 - constants
 _UNWANTED: Final = "canceled: webhook switched off or deleted"
-_DELIVERY_COLUMNS: Final = 12
 _HEALTH_COLUMNS: Final = 8
 _STATE, _DUE_AT, _NOTE = 2, 3, 8  # places in `delivery_row`
 
@@ -168,11 +174,11 @@ async def _record(
     seen = [health_row(endpoint_id, each) for endpoint_id, each in health.items()]
     changed: int = await connection.fetchval(
         _RECORD,
-        *columns_of(deliveries, _DELIVERY_COLUMNS),
+        *columns_of(deliveries),
         min(messages),
         max(messages),
-        *columns_of(attempts, 0),
-        *columns_of(seen, _HEALTH_COLUMNS),
+        *columns_of(attempts),
+        *columns_of(seen, count=_HEALTH_COLUMNS),
     )
     if changed != len(held):
         raise StaleClaims

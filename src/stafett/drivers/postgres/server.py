@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -18,7 +18,8 @@ from stafett import errors
 
 Connection = asyncpg.Connection
 
-SCHEMES: Final = ("postgresql", "postgres")
+T = TypeVar("T")
+
 _HOT_CONNECTIONS: Final = 6
 _COLD_CONNECTIONS: Final = 6
 _CONNECT_SECONDS: Final = 10.0
@@ -26,6 +27,7 @@ _COMMAND_SECONDS: Final = 60.0
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
 _MAX_OFFSET: Final = 1.0
+_TRIES: Final = 5
 # Plans made for other numbers of rows are slow ones, and nothing here is worth compiling. A node
 # that stands still in the middle of its work lets go of what the others need after the last.
 _SETTINGS: Final = {
@@ -189,29 +191,34 @@ def _without_pooler(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=query)), pooled
 
 
+_STANDING: Final = (
+    "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),"
+    " extract(epoch FROM clock_timestamp())"
+)
+
+
 async def _check(connection: Connection) -> None:
     version = connection.get_server_version().major
     if version < 15:
         message = f"the server is PostgreSQL {version}; Stafett needs 15 or later"
         raise errors.Unavailable(message)
-    synchronous = await connection.fetchval("SHOW synchronous_commit")
+    before = time.time()  # noqa: TID251 - it is this machine's clock that is looked at
+    [(synchronous, standby, theirs)] = await connection.fetch(_STANDING)
+    after = time.time()  # noqa: TID251 - the same
     if synchronous == "off":
         message = (
             "synchronous_commit is off for this user or database, so what is accepted could be"
             " lost; turn it on, or at least to local"
         )
         raise errors.Unavailable(message)
-    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+    if standby:
         message = "the server is a standby, which cannot be written to; name the primary"
         raise errors.Unavailable(message)
-    await _check_clock(connection)
+    _check_clock(before, after, theirs=float(theirs))
 
 
-async def _check_clock(connection: Connection) -> None:
+def _check_clock(before: float, after: float, *, theirs: float) -> None:
     """Half the way there and back is the most that the comparison can be wrong."""
-    before = time.time()  # noqa: TID251 - it is this machine's clock that is looked at
-    theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
-    after = time.time()  # noqa: TID251 - the same
     offset = (before + after) / 2 - theirs
     if abs(offset) - (after - before) / 2 > _MAX_OFFSET:
         message = (
@@ -221,8 +228,8 @@ async def _check_clock(connection: Connection) -> None:
         raise errors.Unavailable(message)
 
 
-def columns_of(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
-    """`rows` as the `count` arrays that `unnest` takes."""
+def columns_of(rows: Sequence[Sequence[Any]], *, count: int = 0) -> list[list[Any]]:
+    """`rows` as the arrays that `unnest` takes; `count` of them, where there may be no row."""
     if not rows:
         return [[] for _ in range(count)]
     return [list(column) for column in zip(*rows, strict=True)]
@@ -253,9 +260,16 @@ def cause_of(error: DBAPIError) -> BaseException | None:
     return None if error.orig is None else error.orig.__cause__
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same work, done again at once, may well succeed."""
-    return isinstance(error, _AGAIN)
+async def persist(work: Callable[[], Awaitable[T]]) -> T:
+    """The work again from its beginning, where another transaction was in its way."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await work()
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            cause = cause_of(error) if isinstance(error, DBAPIError) else error
+            if not isinstance(cause, _AGAIN):
+                raise
+    return await work()
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import override
 
@@ -37,7 +35,6 @@ from stafett.store import (
 
 T = TypeVar("T")
 
-_TRIES: Final = 5
 _MIGRATION_LOCK: Final = 7_823_538_271
 _MIGRATION_PATIENCE: Final = "SET LOCAL lock_timeout = '60s'"
 _UPKEEP_LOCK: Final = 7_823_538_272
@@ -105,24 +102,16 @@ class PostgresStore(ColdVerbs):
         return await self._run(self._server.engine, work)
 
     async def _run(self, engine: AsyncEngine, work: Callable[[sa.Connection], T]) -> T:
-        """The work again from its beginning, where another transaction was in its way."""
         if not self._open:
             message = "the store is closed"
             raise errors.Unavailable(message)
-        with server.translated_errors():
-            for _ in range(_TRIES - 1):
-                try:
-                    return await self._run_once(engine, work)
-                except DBAPIError as error:
-                    cause = server.cause_of(error)
-                    if cause is None or not server.is_passing(cause):
-                        raise
-            return await self._run_once(engine, work)
 
-    @staticmethod
-    async def _run_once(engine: AsyncEngine, work: Callable[[sa.Connection], T]) -> T:
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
+        async def once() -> T:
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+
+        with server.translated_errors():
+            return await server.persist(once)
 
     # --- the hot path -------------------------------------------------------------------------
 
@@ -186,13 +175,7 @@ class PostgresStore(ColdVerbs):
     async def _again(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """As `_run`, for work that needs no SQLAlchemy."""
         async with self._server.hot() as connection:
-            for _ in range(_TRIES - 1):
-                try:
-                    return await work(connection)
-                except asyncpg.PostgresError as error:
-                    if not server.is_passing(error):
-                        raise
-            return await work(connection)
+            return await server.persist(lambda: work(connection))
 
     # --- what others should hear of -----------------------------------------------------------
 
@@ -201,7 +184,8 @@ class PostgresStore(ColdVerbs):
         self, delivery: NewDelivery, *, message: Message, now: datetime
     ) -> DeliveryId | None:
         made = await super().resend(delivery, message=message, now=now)
-        self._news.hint(News.DUE)
+        if made is not None and delivery.claim is None:
+            self._news.hint(News.DUE)
         return made
 
     @override
@@ -218,7 +202,8 @@ class PostgresStore(ColdVerbs):
         recovered = await super().recover(
             endpoint_id, since=since, until=until, now=now, limit=limit, after=after
         )
-        self._news.hint(News.DUE)
+        if recovered[0]:
+            self._news.hint(News.DUE)
         return recovered
 
     @override

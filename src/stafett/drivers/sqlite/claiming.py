@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from stafett.drivers.schema import from_micros, to_micros
 from stafett.drivers.sqlite import rows
+from stafett.drivers.values import due_of, ended_as
 from stafett.ids import ClaimId, DeliveryId, EndpointId
-from stafett.model import DueDelivery, Trigger
+from stafett.model import DueDelivery
 from stafett.store import Claim
 
 # Endpoints with something in the queue, found by skipping through its index: the cost is a probe
@@ -46,8 +46,8 @@ WHERE queued.endpoint_id IS NOT NULL
 """
 )
 _DUE = """
-SELECT d.id, d.message_id, d.app_id, d.endpoint_id, m.event_type, d.attempt_count,
-       d.failure_count, d.manual, d.test, m.created_at, d.state = 'sending', m.trace, p.body
+SELECT d.state = 'sending', d.id, d.message_id, d.app_id, d.endpoint_id, m.event_type,
+       d.attempt_count, d.failure_count, d.manual, d.test, m.created_at, m.trace, p.body
 FROM deliveries d
 JOIN messages m ON m.app_id = d.app_id AND m.id = d.message_id
 LEFT JOIN payloads p ON p.message_id = d.message_id
@@ -56,11 +56,11 @@ ORDER BY d.due_at LIMIT ?
 """
 _CLAIM = "UPDATE deliveries SET state = 'sending', claim_id = ?, due_at = ? WHERE id IN ({wanted})"
 _PAYLOAD_GONE = (
-    f"UPDATE deliveries SET {rows.ends_as('failed')}, due_at = NULL, claim_id = NULL,"
+    f"UPDATE deliveries SET state = {ended_as('failed')}, due_at = NULL, claim_id = NULL,"
     " note = 'failed: the payload is gone', updated_at = ? WHERE id = ?"
 )
 _CANCEL_DUE = (
-    f"UPDATE deliveries SET {rows.ends_as('canceled')}, due_at = NULL, claim_id = NULL,"
+    f"UPDATE deliveries SET state = {ended_as('canceled')}, due_at = NULL, claim_id = NULL,"
     " note = 'canceled: webhook switched off or deleted', updated_at = :now"
     " WHERE endpoint_id = :endpoint AND due_at <= :now"
 )
@@ -71,7 +71,7 @@ _RELEASE = (
 )
 _CANCEL_UNWANTED = (
     "WITH given(id, claim_id) AS ({rows}) UPDATE deliveries"
-    f" SET {rows.ends_as('canceled')},"
+    f" SET state = {ended_as('canceled')},"
     " claim_id = NULL, due_at = NULL, updated_at = %d,"
     " note = 'canceled: webhook switched off or deleted'"
     " FROM given WHERE deliveries.id = given.id AND deliveries.claim_id = given.claim_id"
@@ -99,38 +99,23 @@ def claim_of_endpoint(
     now: datetime,
     limit: int,
 ) -> list[DueDelivery]:
-    """Claims at most `limit` of one endpoint's due deliveries, oldest first."""
+    """Claims at most `limit` of one endpoint's due deliveries, oldest first.
+
+    Those whose payload is gone end here, and the next ones take their places.
+    """
     at = to_micros(now)
-    found = raw.execute(_DUE, (endpoint_id, at, limit)).fetchall()
-    claimed = [row for row in found if row[-1] is not None]
-    raw.executemany(_PAYLOAD_GONE, [(at, row[0]) for row in found if row[-1] is None])
-    if claimed:
-        text = _CLAIM.replace("{wanted}", ",".join("?" * len(claimed)))
-        leased = (claim.id, to_micros(claim.lease_until))
-        raw.execute(text, (*leased, *(row[0] for row in claimed)))
-    return [_to_due(row, claim) for row in claimed]
-
-
-def _to_due(row: tuple[Any, ...], claim: Claim) -> DueDelivery:
-    delivery, message, app, endpoint, event_type, attempts, failures, *rest = row
-    manual, test, at, expired, trace, body = rest
-    return DueDelivery(
-        id=delivery,
-        message_id=message,
-        app_id=app,
-        endpoint_id=endpoint,
-        event_type=event_type,
-        accepted_at=from_micros(at),
-        claim_id=claim.id,
-        lease_until=claim.lease_until,
-        attempt_count=attempts,
-        failure_count=failures,
-        trigger=Trigger.MANUAL if manual else Trigger.SCHEDULED,
-        test=bool(test),
-        payload=body,
-        expired=bool(expired),
-        trace=trace,
-    )
+    claimed: list[DueDelivery] = []
+    while True:
+        found = raw.execute(_DUE, (endpoint_id, at, limit - len(claimed))).fetchall()
+        whole = [row for row in found if row[-1] is not None]
+        raw.executemany(_PAYLOAD_GONE, [(at, row[1]) for row in found if row[-1] is None])
+        if whole:
+            text = _CLAIM.replace("{wanted}", ",".join("?" * len(whole)))
+            leased = (claim.id, to_micros(claim.lease_until))
+            raw.execute(text, (*leased, *(row[1] for row in whole)))
+        claimed += [due_of(row[1:], claim, expired=bool(row[0])) for row in whole]
+        if len(whole) == len(found):
+            return claimed
 
 
 def next_due_at(raw: sqlite3.Connection, *, now: datetime) -> datetime | None:

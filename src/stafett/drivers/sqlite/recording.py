@@ -8,7 +8,7 @@ from datetime import datetime
 
 from stafett.drivers.schema import to_micros
 from stafett.drivers.sqlite import rows
-from stafett.drivers.values import Seen, attempt_row, delivery_row, health_of, health_row
+from stafett.drivers.values import Seen, attempt_row, delivery_row, ended_as, health_of, health_row
 from stafett.ids import EndpointId
 from stafett.model import DeliveryState, DisabledReason, Trigger
 from stafett.store import AttemptRecord, Recorded
@@ -52,13 +52,13 @@ _DISABLE = (
 )
 _CANCEL_PENDING = (
     "UPDATE deliveries SET due_at = NULL,"
-    f" {rows.ends_as('canceled')},"
+    f" state = {ended_as('canceled')},"
     " note = 'canceled: webhook switched"
     " off', updated_at = ? WHERE endpoint_id = ? AND due_at IS NOT NULL AND state = 'pending'"
 )
 _CANCEL = (
     "UPDATE deliveries SET due_at = NULL,"
-    f" {rows.ends_as('canceled')},"
+    f" state = {ended_as('canceled')},"
     " note = 'canceled: webhook switched off or deleted' WHERE id IN ({wanted})"
 )
 

@@ -25,14 +25,6 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _MAX_VALUES = 32_000  # SQLite takes 32,766 in one statement
 
 
-def ends_as(state: str) -> str:
-    """The SET clause of a delivery that ends without an attempt.
-
-    What succeeded once stays succeeded, however a resend of it ends.
-    """
-    return f"state = CASE WHEN succeeded_at IS NULL THEN '{state}' ELSE 'succeeded' END"
-
-
 def insert(raw: sqlite3.Connection, table: str, columns: str, *, rows: Sequence[Values]) -> None:
     """Insert `rows`; `columns` are their names. The first column must be a text, not empty."""
     head = f"INSERT INTO {table} ({columns}) SELECT * FROM ({{rows}}) WHERE column1 <> ''"
