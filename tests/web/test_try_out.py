@@ -33,13 +33,13 @@ async def test_the_event_arrives_as_the_webhook_would_get_it(
 ) -> None:
     async with a_stafett(tmp_path, networks="127.0.0.0/8") as stafett:
         new = NewEndpoint(
-            url=receiver.url("/tried"),
+            url=receiver.url("/tried-out"),
             secret=making.SECRET,
             headers={"x-shop": "31"},
             options=EndpointOptions(payload_style=PayloadStyle.ENVELOPE),
         )
         result = await stafett.deliveries.try_out("default", new, event_type="payment_received")
-        arrived = await asyncio.to_thread(receiver.next, "/tried")
+        arrived = await asyncio.to_thread(receiver.next, "/tried-out")
         assert result.attempt.outcome.status_code == 200
         assert json.loads(arrived.body)["type"] == result.message.event_type == "payment_received"
         assert arrived.headers["x-shop"] == "31"
