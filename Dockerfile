@@ -11,14 +11,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 
 # What changes seldom comes first, so that a change of the source installs nothing anew.
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/npm.txt requirements/runtime.txt requirements/
 RUN python -m venv /opt/builder \
  && /opt/builder/bin/pip install --require-hashes --requirement requirements/build.txt \
+      --requirement requirements/npm.txt \
  && python -m venv /opt/stafett \
  && /opt/stafett/bin/pip install --only-binary :all: --require-hashes \
       --requirement requirements/runtime.txt
 
-COPY pyproject.toml README.md LICENSE ./
+# The build fetches the admin's scripts and styles from npm, by their hashes.
+COPY pyproject.toml hatch_build.py package.json package-lock.json .npmrc README.md LICENSE ./
 COPY src/ src/
 RUN /opt/builder/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
  && /opt/stafett/bin/pip install --no-deps --no-index dist/*.whl \

@@ -43,9 +43,11 @@ $(VENV)/.stamp-python:
 	  "(Debian and Ubuntu: apt install python3-venv)." >&2; \
 	exit 1
 
-$(VENV)/.stamp-runtime: pyproject.toml requirements/build.txt requirements/runtime.txt | $(VENV)/.stamp-python
+# The admin's scripts and styles come from npm, once; a machine without it gets one from PyPI.
+$(VENV)/.stamp-runtime: pyproject.toml package-lock.json requirements/build.txt requirements/runtime.txt | $(VENV)/.stamp-python
 	@echo "Installing Stafett"
 	@$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@command -v npm >/dev/null || $(INSTALL) --require-hashes -r requirements/npm.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

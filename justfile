@@ -47,6 +47,7 @@ requirements *arguments:
     {{ compile }} --group dev {{ arguments }} pyproject.toml -o requirements/dev.txt
     {{ compile }} {{ arguments }} -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
     {{ compile }} {{ arguments }} -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+    {{ compile }} {{ arguments }} requirements/npm.in -o requirements/npm.txt
 
 # No index address and no header: the files are the same wherever they are compiled.
 compile := "uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header"
