@@ -52,7 +52,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8071 8072
 
-# The first SIGTERM lets what is under way end: give it as long (`docker stop --time 60`).
+# The first SIGTERM lets what is under way end: give it as long (`docker stop --time 90`).
 STOPSIGNAL SIGTERM
 
 # Finds `stafett serve` through /data. For `stafett dispatch`, ask its own port: see deploy/.

@@ -235,7 +235,7 @@ class Stafett:
         self.begin_stop()
         await self._intake.drain()
         if self._dispatch is not None:
-            await self._dispatch.stop(grace=self.settings.attempt_timeout + _GRACE)
+            await self._dispatch.stop(grace=self._dispatch.plan.longest + _GRACE)
         await self.deliveries.drain()
         await self.bins.stop()
         await self._reach.stop()

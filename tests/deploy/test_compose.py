@@ -190,7 +190,7 @@ def test_our_containers_may_do_no_more_than_they_must(compose: Compose) -> None:
 
 def test_what_runs_comes_back_and_has_time_to_end(compose: Compose) -> None:
     for name, service in ours(compose).items():
-        assert service["stop_grace_period"] == "60s"
+        assert service["stop_grace_period"] == "90s"
         assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
 
 

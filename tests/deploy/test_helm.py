@@ -250,7 +250,7 @@ def test_each_deployment_is_one_verb_and_is_watched(
     for probe, path in (("startup", "/health"), ("liveness", "/health"), ("readiness", "/ready")):
         asked = container[f"{probe}Probe"]["httpGet"]
         assert asked == {"path": path, "port": "http"}
-    assert pod_of(deployment)["terminationGracePeriodSeconds"] == 60
+    assert pod_of(deployment)["terminationGracePeriodSeconds"] == 90
 
 
 def test_the_server_sends_nothing(objects: list[Object]) -> None:

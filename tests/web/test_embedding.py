@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from starlette.routing import Mount
 
 from stafett import errors
 from stafett.app import Stafett
-from stafett.model import Secret
+from stafett.model import EndpointOptions, Secret
+from stafett.services.endpoints import NewEndpoint
 from stafett.settings import Settings, parse_networks
 from web.conftest import TOKEN, Recorder, refs
 
@@ -63,6 +65,41 @@ async def test_without_dispatch_another_life_sends_it(tmp_path: Path, receiver: 
         assert receiver.at("/later").empty()
     async with a_stafett(tmp_path):
         assert (await in_thread(receiver, "/later")).headers["webhook-id"] == message.id
+
+
+async def test_a_stop_waits_for_a_webhook_that_may_take_longer_than_others(tmp_path: Path) -> None:
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await answer.wait()
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    short = Settings(
+        data=tmp_path,
+        attempt_timeout=timedelta(milliseconds=100),
+        allow_networks=parse_networks("127.0.0.0/8"),
+    )
+    async with await asyncio.start_server(answer_late, "127.0.0.1", 0) as receiver:
+        url = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
+        stafett = Stafett(short)
+        await stafett.start()
+        own = EndpointOptions(timeout=timedelta(seconds=30))
+        endpoint = await stafett.endpoints.create("default", NewEndpoint(url=url, options=own))
+        await stafett.messages.create("payment_received", {})
+        await arrived.wait()
+        stopping = asyncio.create_task(stafett.stop())
+        # Longer than the others may take, and what is added for the writing.
+        await asyncio.wait({stopping}, timeout=3)
+        answer.set()
+        await stopping
+    async with Stafett(short, dispatch=False) as later:
+        kept = await later.endpoints.get("default", endpoint.id)
+        assert kept.health.last_status_code == 204
+        assert kept.health.event_count == 1
 
 
 async def in_thread(receiver: Recorder, path: str) -> Any:

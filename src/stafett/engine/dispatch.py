@@ -32,6 +32,8 @@ from stafett.store import AttemptRecord, Claim, Recorded, Store
 _log = logging.getLogger("stafett.dispatch")
 
 _POLL = timedelta(seconds=1)
+_WRITTEN_WITHIN = timedelta(seconds=15)
+"""How long an end waits for a store that is away, once all requests have ended."""
 _PAUSE_BETWEEN_SCANS = timedelta(milliseconds=10)
 _CLAIMED_AT_ONCE = 192
 """So many rows are changed and committed in some milliseconds, however much is due."""
@@ -136,7 +138,7 @@ class Dispatch:
     async def stop(self, *, grace: timedelta) -> None:
         """Halt, and let requests that have begun end within `grace`.
 
-        What has not ended by then is left to its lease.
+        What has not ended by then, or cannot be recorded within 15 s after, is left to its lease.
         """
         self.halt()
         if self._scanning is not None:
@@ -147,7 +149,7 @@ class Dispatch:
         for task in self._tasks:
             task.cancel()
         try:
-            async with asyncio.timeout(grace.total_seconds()):
+            async with asyncio.timeout(min(grace, _WRITTEN_WITHIN).total_seconds()):
                 await self._results.drain()
         except TimeoutError:
             _log.error("event=stop.unfinished: the store did not take the last results in time")
