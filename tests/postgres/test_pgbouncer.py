@@ -17,8 +17,11 @@ import pytest
 
 from faults.conftest import Receiver, Server, until
 from faults.postgres.conftest import SETTINGS, Database, Senders, are_idle, audit
+from making import NOW
 from postgres.conftest import database_of
 from postgres_server import PostgresServer
+from stafett import errors
+from stafett.drivers.postgres.store import PostgresStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 _CONNECTIONS = 4
@@ -133,6 +136,12 @@ async def test_it_pools_transactions(pooler: Pooler, database: str) -> None:
     finally:
         for each in clients:
             await each.close()
+
+
+async def test_who_does_not_say_that_it_is_one_is_told_how(pooler: Pooler, database: str) -> None:
+    store = PostgresStore(pooler.url(database).partition("?")[0])
+    with pytest.raises(errors.Unavailable, match=r"add \?pgbouncer=true to the URL"):
+        await store.open(now=NOW)
 
 
 async def test_messages_are_accepted_and_delivered(nodes: list[Server], receiver: Receiver) -> None:

@@ -126,7 +126,7 @@ async def test_a_primary_is_found_among_several(
 
 async def test_a_server_that_is_not_there_is_told() -> None:
     store = PostgresStore("postgresql://stafett@127.0.0.1:1/nothing")
-    with pytest.raises(errors.Unavailable, match="did not answer"):
+    with pytest.raises(errors.Unavailable, match=r"database at 127\.0\.0\.1:1 did not answer"):
         await store.open(now=NOW)
     with pytest.raises(errors.Unavailable):
         await store.open(now=NOW)
@@ -135,6 +135,11 @@ async def test_a_server_that_is_not_there_is_told() -> None:
 async def test_a_database_that_is_not_there_is_told(postgres_server: PostgresServer) -> None:
     with pytest.raises(errors.Unavailable, match=r'"nothing" does not exist .*DATABASE_URL'):
         await open_and_close(postgres_server.url("nothing"))
+
+
+async def test_a_setting_of_the_url_that_is_unknown_is_told(postgres_url: str) -> None:
+    with pytest.raises(errors.Unavailable, match=r'DATABASE_URL cannot be used: .*"nosuch"'):
+        await open_and_close(f"{postgres_url}?nosuch=1")
 
 
 async def test_a_user_that_may_make_nothing_is_told(

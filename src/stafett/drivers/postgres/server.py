@@ -128,9 +128,14 @@ class Server:
         with translated_errors():
             try:
                 connection = await self._pool.acquire(timeout=_CONNECT_SECONDS)
-            except _AWAY:
-                self._pause.failed()
+            except asyncpg.ClientConfigurationError:
                 raise
+            except _AWAY as error:
+                self._pause.failed()
+                raise errors.Unavailable(self._not_reached(error)) from error
+            except asyncpg.UndefinedObjectError as error:  # only what the URL sets can be that here
+                message = f"STAFETT_DATABASE_URL cannot be used: {error}"
+                raise errors.Unavailable(message) from error
             self._pause.over()
             try:
                 yield connection  # type: ignore[misc]  # a proxy with the same methods
@@ -141,6 +146,15 @@ class Server:
         """Errors: Unavailable, where what is committed could be lost, or its time is not ours."""
         async with self.hot() as connection:
             await _check(connection)
+
+    def _not_reached(self, error: BaseException) -> str:
+        what = str(error) or type(error).__name__
+        host = urlsplit(self._url).netloc.rpartition("@")[2]
+        where = f" at {host}" if host else ""
+        # PgBouncer's way to say that it does not pass a setting on.
+        is_pooler = isinstance(error, asyncpg.ProtocolViolationError) and not self.pooled
+        cure = "; is it a PgBouncer? then add ?pgbouncer=true to the URL" if is_pooler else ""
+        return f"the database{where} did not answer: {what}{cure}"
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
