@@ -202,7 +202,7 @@ def _judge_v6(address: ipaddress.IPv6Address) -> Verdict:
 
 # --- targets ----------------------------------------------------------------------------------
 
-MAX_URL: Final = 2_048
+MAX_URL: Final = 8_192
 _MAX_HOST: Final = 253
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
