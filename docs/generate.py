@@ -118,7 +118,9 @@ token: `authorization: Bearer …` (`stafett token create NAME` makes one). The 
   commas.
 - **Idempotency.** With an `idempotency-key` header a POST that is repeated within 24 h gets the
   first answer; with another body it is refused (409). For messages the key is stored in the same
-  transaction as the message.
+  transaction as the message. Every other request with a key that is still being answered, by
+  whichever process, is refused with 423 and `Retry-After`, which the official clients heed by
+  themselves; a key that a process took with it is free after 15 seconds.
 - **Names.** Where the format has an old and a new name for a field (`filterTypes` and `eventTypes`,
   `rateLimit` and `throttleRate`), both are read and both are written.
 - **Operations of the Svix format that are not here** answer 501, not 404.
@@ -149,13 +151,16 @@ _ACCESS: Final = {
 _GROUPS: Final = {
     "health": "Health",
     "token": "Tokens",
+    "auth": "Giving tokens up",
     "user": "Users",
     "app": "Applications",
     "endpoint": "Endpoints",
     "event-type": "Event types",
     "msg": "Messages",
     "attempt": "Deliveries and attempts",
+    "background-task": "Background work",
     "bin": "Request bins",
+    "environment": "A whole installation",
 }
 
 _ERRORS_INTRO: Final = """\
@@ -513,6 +518,8 @@ def _typed(shape: shapes.Type) -> str:
             return f"[{', '.join(map(_typed, shape.item_types))}]"
         case shapes.DictType():
             return f"object: {_typed(shape.key_type)} to {_typed(shape.value_type)}"
+        case shapes.LiteralType():
+            return words(map(str, shape.values))
         case shapes.EnumType():
             return words(each.value for each in shape.cls)
         case shapes.StructType():

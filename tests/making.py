@@ -22,10 +22,14 @@ from stafett.model import (
     Message,
     Outcome,
     PayloadCheck,
+    Replayed,
     Role,
     ScriptedReply,
     Secret,
     Session,
+    Task,
+    TaskKind,
+    TaskStatus,
     Token,
     Trigger,
     User,
@@ -199,6 +203,21 @@ def a_record(
         "failure_count": 0 if outcome.succeeded else 1,
     }
     return AttemptRecord(**defaults | given)
+
+
+def a_task(endpoint: Endpoint, **given: Any) -> Task:
+    """One for everything of the two days around `NOW`."""
+    defaults: dict[str, Any] = {
+        "id": ids.task(NOW),
+        "kind": TaskKind.RECOVER,
+        "status": TaskStatus.RUNNING,
+        "app_id": endpoint.app_id,
+        "endpoint_id": endpoint.id,
+        "wanted": Replayed(after=NOW - timedelta(days=1), before=NOW + timedelta(days=1)),
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Task(**defaults | given)
 
 
 def a_token(**given: Any) -> Token:

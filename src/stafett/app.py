@@ -37,6 +37,7 @@ from stafett.engine.measures import Measures
 from stafett.engine.reach import Reach
 from stafett.engine.sending import Sender
 from stafett.engine.spans import Tracer
+from stafett.engine.tasks import TaskRunner
 from stafett.engine.upkeep import Upkeep
 from stafett.ids import AppId, BinId, Ids, TokenId
 from stafett.model import Secret
@@ -49,8 +50,10 @@ from stafett.services.endpoints import Endpoints
 from stafett.services.event_types import EventTypes
 from stafett.services.imports import Imports
 from stafett.services.messages import DEFAULT_APP, Messages
+from stafett.services.tasks import Tasks
 from stafett.services.tokens import Tokens
 from stafett.services.users import Users
+from stafett.services.waiting import Waiting
 from stafett.settings import Settings, given
 from stafett.store import Backlog, Heard, News, Replies, Store
 
@@ -100,9 +103,7 @@ class Stafett:
 
         Errors: InvalidSettings.
         """
-        self.settings = settings or Settings()
-        if database_url is not None:
-            self.settings = replace(self.settings, database_url=Secret(database_url))
+        self.settings = _at(database_url, settings or Settings())
         self.sources: Mapping[str, str] = given(self.settings).sources
         """For each setting, where its value came from; whoever loaded them says it better."""
         self._clock = clock or SystemClock()
@@ -150,6 +151,15 @@ class Stafett:
             clock=now,
             retention=self.settings.retention_payloads,
         )
+        self.tasks = Tasks(
+            store=self._store,
+            endpoints=self.endpoints,
+            ids=self._ids,
+            runner=TaskRunner(
+                store=self._store, clock=self._clock, ids=self._ids, dispatch=self._dispatch
+            ),
+            clock=now,
+        )
         self.deliveries = Deliveries(
             store=self._store,
             messages=self.messages,
@@ -169,6 +179,8 @@ class Stafett:
             clock=now,
             entropy=secrets.token_bytes,
         )
+        self.waiting = Waiting(backlog=self.backlog, clock=now)
+        """How much waited lately, as far as this process saw it."""
         self.stopping = asyncio.Event()
         """Set when the end has begun: long-lived answers (streams) end then."""
         self.broken: errors.StafettError | None = None
@@ -178,7 +190,7 @@ class Stafett:
             clock=self._clock,
             intake=self._intake,
             keep_messages=self.settings.retention_messages,
-            chores=[self.tokens.flush_used],
+            chores=[self.tokens.flush_used, self.waiting.look],
             on_broken=self._break,
         )
         self._reach = Reach(store=self._store, clock=self._clock)
@@ -217,6 +229,7 @@ class Stafett:
                 raise
             if self._dispatch is not None:
                 self._dispatch.start()
+            self.tasks.runner.start()
             self._upkeep.start()
             self._reach.start()
             self.started = True
@@ -233,10 +246,10 @@ class Stafett:
             return
         self.started = False
         self.begin_stop()
+        await self.tasks.runner.stop()
         await self._intake.drain()
         if self._dispatch is not None:
             await self._dispatch.stop(grace=self._dispatch.plan.longest + _GRACE)
-        await self.deliveries.drain()
         await self.bins.stop()
         await self._reach.stop()
         await self._upkeep.stop()
@@ -388,6 +401,12 @@ class Stafett:
         self._intake.closed = errors.Unavailable(error.detail)
 
 
+def _at(database_url: str | None, settings: Settings) -> Settings:
+    if database_url is None:
+        return settings
+    return replace(settings, database_url=Secret(database_url))
+
+
 def _asked_tracer(settings: Settings) -> Tracer | None:
     """Where OpenTelemetry's own variables ask for one. Errors: InvalidSettings."""
     environ = os.environ
@@ -451,6 +470,9 @@ def open_driver(settings: Settings) -> Store:
         # Loaded by name: who stays on SQLite never loads it.
         module = importlib.import_module("stafett.drivers.postgres.store")
         return cast("Store", module.PostgresStore(url))
+    if url == "sqlite:///:memory:":
+        message = "a database in memory loses what it has accepted; name a file"
+        raise errors.InvalidSettings(message)
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return SqliteStore(Path(url.removeprefix("sqlite:///")))
     message = (

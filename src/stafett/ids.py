@@ -32,8 +32,8 @@ APP, ENDPOINT, MESSAGE, DELIVERY, ATTEMPT = "app_", "ep_", "msg_", "dlv_", "atmp
 TOKEN, BIN, CAPTURE, CLAIM, TASK = "tok_", "bin_", "cap_", "clm_", "qtask_"
 USER, AUDIT = "usr_", "aud_"
 
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_VALUES = {digit: value for value, digit in enumerate(_ALPHABET)}
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUES = {digit: value for value, digit in enumerate(ALPHABET)}
 _EPOCH = datetime(2014, 5, 13, 16, 53, 20, tzinfo=UTC)
 _STEP = timedelta(milliseconds=4)
 _DIGITS = 27
@@ -42,7 +42,7 @@ _RANDOM_DIGITS = 19
 _BLOCK = 62**_RANDOM_DIGITS
 _PAGE = 4_096
 # Random byte -> digit. Eight digits come up five times in 256 and the rest four: 5.95 bits each.
-_DIGIT_OF = bytes(ord(_ALPHABET[byte % 62]) for byte in range(256))
+_DIGIT_OF = bytes(ord(ALPHABET[byte % 62]) for byte in range(256))
 
 
 def base62(number: int, digits: int) -> str:
@@ -50,7 +50,7 @@ def base62(number: int, digits: int) -> str:
     text = ""
     for _ in range(digits):
         number, digit = divmod(number, 62)
-        text = _ALPHABET[digit] + text
+        text = ALPHABET[digit] + text
     return text
 
 
@@ -78,6 +78,11 @@ def _head(steps: int) -> str:
 def make(prefix: str, at: datetime, entropy: bytes) -> str:
     """An id of time `at` from 19 bytes of `entropy`: the same inputs give the same id."""
     return prefix + _head(_steps(at)) + entropy.translate(_DIGIT_OF).decode()
+
+
+def length(prefix: str) -> int:
+    """How many characters an id has; the last of them are chance, each any of `ALPHABET`."""
+    return len(prefix) + _DIGITS
 
 
 def first_at(prefix: str, at: datetime) -> str:

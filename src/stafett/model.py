@@ -416,17 +416,6 @@ class DeliveryStats:
     canceled: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A piece of background work (recover) as its starter sees it."""
-
-    id: TaskId
-    kind: str
-    status: str
-    data: Mapping[str, Json]
-    updated_at: datetime
-
-
 # --- who may ask ------------------------------------------------------------------------------
 
 
@@ -530,6 +519,18 @@ class ReplyMode(enum.StrEnum):
     """The body byte by byte."""
     HANG = "hang"
     """Not at all: the connection is held until the caller leaves."""
+    RESET = "reset"
+    """Not at all: the connection is reset."""
+    TRUNCATED = "truncated"
+    """`content-length` as the body is, then half of the body and the end of the connection."""
+    BAD_CHUNK = "bad_chunk"
+    """The body in chunks, and behind it one whose length is no number."""
+    LOOP = "loop"
+    """A redirect to where the request was sent."""
+    OVERSIZED = "oversized"
+    """A body of `size` bytes, whatever `body` is."""
+    FLOOD = "flood"
+    """With more headers, `size` bytes of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -548,6 +549,14 @@ class ScriptedReply:
 
     Those without an id count together.
     """
+    chance: float = 1.0
+    """How likely a request gets it, from 0 to 1; the others get a bare 200."""
+    seed: int | None = None
+    """With one, the same requests from the first on get it whenever the reply is set anew."""
+    size: int = 0
+    """In bytes; only of a reply that is oversized or floods."""
+    retry_date: timedelta = timedelta(0)
+    """Adds `Retry-After` with a date: so long after the request. 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -585,7 +594,7 @@ class Capture:
     peer: str
     received_at: datetime
     status_code: int
-    """What the bin answered; 0: nothing, it hangs."""
+    """What the bin answered; 0: nothing, as the connection hung or was reset."""
     message_id: MessageId | None
     attempt_id: AttemptId | None
     """Set when it is one of our own messages: the attempt that caused it."""
@@ -677,3 +686,62 @@ class DeliveryFilter(MessageFilter):
     """Adds what only deliveries have."""
 
     state: DeliveryState | None = None
+
+
+# --- background work --------------------------------------------------------------------------
+
+
+class TaskKind(enum.StrEnum):
+    """What a task sends to its endpoint; the value is the word on the wire."""
+
+    RECOVER = "endpoint.recover"
+    """What failed or was canceled."""
+    REPLAY_MISSING = "endpoint.replay"
+    """What the endpoint wants and was never owed."""
+    BULK_REPLAY = "endpoint.bulk-replay"
+    """What it was sent before, however that ended."""
+
+
+class TaskStatus(enum.StrEnum):
+    """Where a task stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed(DeliveryFilter):
+    """Which messages a task sends; `after` (inclusive) and `before` are set."""
+
+    status_code_class: int | None = None
+    """Of the last attempt: 0 (there was no answer), 100, 200, 300, 400 or 500."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Background work: makes a range of messages due for one endpoint, oldest first."""
+
+    id: TaskId
+    kind: TaskKind
+    status: TaskStatus
+    app_id: AppId
+    endpoint_id: EndpointId
+    wanted: Replayed
+    cursor: MessageId | None = None
+    """Everything up to here is done."""
+    sent_count: int = 0
+    """Deliveries made due so far."""
+    problem: str | None = None
+    """Why it failed."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks. None: no such condition."""
+
+    kind: TaskKind | None = None
+    status: TaskStatus | None = None
+    app_id: AppId | None = None

@@ -45,6 +45,7 @@ class Settings:
     public_url: str | None = None
     bootstrap_token: Secret | None = None
     allow_networks: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     retry_schedule: tuple[timedelta, ...] = DEFAULT_WAITS
     attempt_timeout: timedelta = timedelta(seconds=15)
     disable_after: timedelta = timedelta(days=5)
@@ -109,8 +110,16 @@ def _timeout(text: str) -> timedelta:
     return duration
 
 
+_NO_WAITS: Final = "none"
+
+
 def _schedule(text: str) -> tuple[timedelta, ...]:
+    if text.strip() == _NO_WAITS:
+        return ()
     waits = tuple(_positive(each) for each in text.split(",") if each.strip())
+    if not waits:
+        message = f"has no wait in it; for a single attempt, say {_NO_WAITS}"
+        raise ValueError(message)
     if len(waits) > 100:
         message = "may have at most 100 waits"
         raise ValueError(message)
@@ -246,7 +255,7 @@ SPECS: Final = tuple(
         (
             "bootstrap_token",
             _bootstrap_token,
-            "32 or more characters",
+            "the output of openssl rand -hex 32",
             True,
             "An owner token that is known beforehand.",
         ),
@@ -258,11 +267,18 @@ SPECS: Final = tuple(
             "Networks that webhooks may reach beside the public internet.",
         ),
         (
+            "trusted_proxies",
+            parse_networks,
+            "127.0.0.1,10.1.0.0/16",
+            False,
+            "Proxies in front of this server that are believed whom they forward for.",
+        ),
+        (
             "retry_schedule",
             _schedule,
             "5s,5m,30m,2h",
             False,
-            "The waits after each failed attempt: n waits are n + 1 attempts.",
+            "The waits after each failed attempt: n waits are n + 1 attempts; `none`: just one.",
         ),
         ("attempt_timeout", _timeout, "15s", False, "How long one attempt may take, all told."),
         (
@@ -357,10 +373,9 @@ def given(chosen: Settings) -> Loaded:
 
 def describe(loaded: Loaded) -> list[tuple[Spec, str, str]]:
     """Every setting with its value (secrets masked) and where it came from."""
-    return [
-        (spec, show(getattr(loaded.settings, spec.name)), loaded.sources[spec.name])
-        for spec in SPECS
-    ]
+    texts = {spec.name: show(getattr(loaded.settings, spec.name)) for spec in SPECS}
+    texts["retry_schedule"] = texts["retry_schedule"] or _NO_WAITS
+    return [(spec, texts[spec.name], loaded.sources[spec.name]) for spec in SPECS]
 
 
 def show(value: object) -> str:
@@ -420,7 +435,7 @@ def _read_secret(variable: str, path: Path) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows puts a mark in front
     except (OSError, UnicodeDecodeError) as exc:
         message = f"{path.name} cannot be read: {exc}"
         raise errors.InvalidSettings(message) from exc

@@ -27,6 +27,7 @@ from stafett.ids import (
     DeliveryId,
     EndpointId,
     MessageId,
+    TaskId,
     TokenId,
     UserId,
 )
@@ -55,6 +56,8 @@ from stafett.model import (
     PageQuery,
     ScriptedReply,
     Session,
+    Task,
+    TaskFilter,
     Token,
     User,
     UserChanges,
@@ -394,6 +397,21 @@ class AttemptCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptsMeasured:
+    """The attempts of a slot of time."""
+
+    counts: Mapping[EndpointId, AttemptCount]
+    durations: tuple[timedelta, ...] = ()
+    """For each percentage that was asked for, what so many of a hundred took at most; of a large
+    slot by a sample of some 1,000. Empty without any attempts."""
+
+    @property
+    def total(self) -> int:
+        """How many."""
+        return sum(each.succeeded + each.failed for each in self.counts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryQuery(DeliveryFilter):
     """Adds what only a list over all endpoints is asked for. Times are those of the message."""
 
@@ -454,24 +472,6 @@ class Deliveries(Protocol):
         """
         ...
 
-    async def recover(
-        self,
-        endpoint_id: EndpointId,
-        *,
-        since: datetime,
-        until: datetime,
-        now: datetime,
-        limit: int,
-        after: MessageId | None,
-    ) -> tuple[int, MessageId | None]:
-        """Make failed and canceled real deliveries of messages made in the range due again.
-
-        Oldest first, at most `limit` a call; answers how many and where to go on (None: finished).
-
-        Those whose payload is gone are left out.
-        """
-        ...
-
     async def cancel(self, delivery_id: DeliveryId, *, now: datetime) -> bool:
         """Cancel a delivery that is pending; False when it is in any other state."""
         ...
@@ -491,14 +491,19 @@ class Deliveries(Protocol):
         """Forget the reply's body and headers; the attempt stays."""
         ...
 
-    async def count_attempts(
-        self, app_id: AppId, *, slots: Sequence[tuple[datetime, datetime]], limit: int
-    ) -> list[Mapping[EndpointId, AttemptCount]]:
-        """Real (not test) attempts begun in each slot (`since <= t < until`), by endpoint.
+    async def measure_attempts(
+        self,
+        app_id: AppId,
+        *,
+        slots: Sequence[tuple[datetime, datetime]],
+        percents: Sequence[int],
+        limit: int,
+    ) -> list[AttemptsMeasured]:
+        """Real (not test) attempts begun in each slot (`since <= t < until`).
 
-        Of the endpoints that are there. Counts at most `limit` attempts: a slot is counted whole or
-        not at all, and the answer ends before the first that does not fit. So the slots that matter
-        most come first.
+        Of the endpoints that are there. Measures at most `limit` attempts: a slot is measured whole
+        or not at all, and the answer ends before the first that does not fit. So the slots that
+        matter most come first.
         """
         ...
 
@@ -538,6 +543,10 @@ class Tokens(Protocol):
         """False: no such token. Revoking twice keeps the first time."""
         ...
 
+    async def expire_tokens(self, app_id: AppId, *, at: datetime) -> list[TokenId]:
+        """No token of this application's is good from `at` on; those that it cuts short."""
+        ...
+
     async def touch_tokens(self, used: Mapping[TokenId, datetime]) -> None:
         """Remember when tokens were last used."""
         ...
@@ -551,7 +560,18 @@ class Users(Protocol):
         ...
 
     async def add_first_user(self, user: User) -> bool:
-        """As `add_user`, but only where there is nobody yet; False otherwise."""
+        """As `add_user`, but only where there is nobody yet; False otherwise.
+
+        No setup link is good any more after it.
+        """
+        ...
+
+    async def add_setup_link(self, hash: str, *, now: datetime) -> None:  # noqa: A002 - as tokens
+        """Remember a link under which the first user can be made; the newest 20 are kept."""
+        ...
+
+    async def has_setup_link(self, hash: str) -> bool:  # noqa: A002 - as tokens
+        """Whether such a link was made, and nobody has used any."""
         ...
 
     async def find_user(self, ref: str) -> User | None:
@@ -601,21 +621,112 @@ class Users(Protocol):
         ...
 
 
+class Tasks(Protocol):
+    """Background work, as rows: whoever holds a task's claim brings it forward."""
+
+    async def add_task(self, task: Task) -> None:
+        """A new one, that anybody may claim at once."""
+        ...
+
+    async def get_task(self, task_id: TaskId) -> Task | None: ...
+
+    async def list_tasks(self, where: TaskFilter, page: PageQuery) -> Page[Task]:
+        """In order of id: newest first unless ascending."""
+        ...
+
+    async def claim_task(self, claim: Claim, *, now: datetime) -> Task | None:
+        """The one that has waited longest of those that run and nobody holds; None: there is none.
+
+        One whose lease ended is held by nobody.
+        """
+        ...
+
+    async def work_on_task(
+        self, task_id: TaskId, claim: Claim, *, now: datetime, spare: Sequence[DeliveryId]
+    ) -> Task | None:
+        """Make the next deliveries due, at most as many as `spare` ids, and say how far it came.
+
+        All of it is one transaction, so nothing is made due twice. Each is a fresh run by hand;
+        those under way or waiting are left alone, and so are tests and what has no payload any
+        more. What a delivery that is missing gets for an id comes from `spare`. The lease is that
+        of `claim` from now on, and the task has ended once everything was looked at. It fails where
+        the endpoint is gone or disabled.
+
+        None: the claim does not hold it any more; nothing was done.
+        """
+        ...
+
+    async def release_task(self, task_id: TaskId, claim_id: ClaimId, *, now: datetime) -> None:
+        """Let anybody claim it, where the claim still holds it."""
+        ...
+
+    async def fail_task(
+        self, task_id: TaskId, claim_id: ClaimId, *, problem: str, now: datetime
+    ) -> None:
+        """End it as failed, where the claim still holds it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
     """The first answer to an idempotent request that makes something other than a message."""
 
-    body_hash: bytes
     status_code: int
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownKey:
+    """What an idempotency key was used for before."""
+
+    body_hash: bytes
+    reply: StoredReply | None
+    """None: the request is still being answered."""
+
+
 class Replies(Protocol):
-    """Idempotency of everything but messages (theirs is part of `add_messages`)."""
+    """Idempotency of everything but messages (theirs is part of `add_messages`).
 
-    async def find_reply(self, key: bytes) -> StoredReply | None: ...
+    The row of a key is the lock: who put it down answers the request, and `held_until` is how the
+    holder is known.
+    """
 
-    async def keep_reply(self, key: bytes, reply: StoredReply, *, now: datetime) -> None: ...
+    async def hold_key(
+        self, wanted: Idempotency, *, until: datetime, now: datetime
+    ) -> KnownKey | None:
+        """Put the key down as being answered by the caller, until then; None: so it is.
+
+        One that was held until a time that is over, or that is older than 24 h, counts for nothing.
+        Otherwise nothing changes, and the answer is what is known of it.
+        """
+        ...
+
+    async def hold_longer(self, key: bytes, *, held_until: datetime, until: datetime) -> bool:
+        """False: it is not the caller's any more."""
+        ...
+
+    async def keep_reply(
+        self, key: bytes, reply: StoredReply, *, held_until: datetime, now: datetime
+    ) -> bool:
+        """Whoever repeats the request from now on gets this; False: as above, nothing was kept."""
+        ...
+
+    async def free_key(self, key: bytes, *, held_until: datetime) -> None:
+        """Forget that it was held, where it still is: the request may be tried anew."""
+        ...
+
+
+class Tries(Protocol):
+    """Limits that hold for all processes together."""
+
+    async def take_try(
+        self, key: str, *, burst: int, every: timedelta, now: datetime
+    ) -> datetime | None:
+        """Count one of `burst` tries at once, then one in each `every`; None: it may go ahead.
+
+        Otherwise when the next may.
+        """
+        ...
 
 
 class Bins(Protocol):
@@ -632,11 +743,21 @@ class Bins(Protocol):
         ...
 
     async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None:
-        """Also sets `reply_since`."""
+        """Also sets `reply_since`, and forgets the counts."""
         ...
 
     async def delete_bin(self, bin_id: BinId) -> None:
-        """With its captures."""
+        """With its captures and its counts."""
+        ...
+
+    async def count_answers(
+        self, bin_id: BinId, *, since: int, counted: Sequence[str], now: datetime
+    ) -> list[int]:
+        """Count one more of each of `counted`, in one statement; the counts with it.
+
+        Each process gets another number. `since` is the bin's `reply_since`: another one counts
+        anew. A count goes when the reply is set, or when the ring has left it behind.
+        """
         ...
 
     async def add_captures(
@@ -725,7 +846,8 @@ class Upkeep(Protocol):
         """Remove payloads past their `payload_expires_at`.
 
         Messages made before `messages_before` with their deliveries and attempts, and idempotency
-        keys older than 24 h: at most `limit` each.
+        keys older than 24 h: at most `limit` each. Tasks that ended 30 days ago, and tries that
+        count no more.
 
         What is pending or sending is left alone. A driver may keep messages until the day they
         were made is over, to drop days whole.
@@ -752,7 +874,9 @@ class Store(
     Deliveries,
     Tokens,
     Users,
+    Tasks,
     Replies,
+    Tries,
     Bins,
     Upkeep,
     Protocol,

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from admin.conftest import Person, problem_of
+from stafett.services import replies
+from stafett.web.admin.languages import language, names
 
 REPLY = {
     "status_code": "200",
@@ -74,6 +76,11 @@ def test_a_drip_and_a_hang_can_be_typed(owner: Person) -> None:
         ("times", "often", "Must be a whole number"),
         ("mode", "explode", "Must be one of the list"),
         ("drip_every", "1", "Must be between 10 milliseconds and 30 seconds"),
+        ("chance", "2", "'2' is not a number from 0 to 1"),
+        ("chance", "1.5", "Must be between 0 and 1"),
+        ("seed", "x", "Must be a whole number"),
+        ("retry_date", "604800001", "Must be between 0 and 7 days"),
+        ("size", "104857601", "Must be between 0 and 104857600 bytes"),
     ],
 )
 def test_what_is_wrong_stands_beside_its_field(
@@ -84,6 +91,67 @@ def test_what_is_wrong_stands_beside_its_field(
     answer = owner.send(f"bins/{bin_id}/reply", **typed)
     assert answer.status_code == 422
     assert problem_of(answer.text, field) == problem
+
+
+def test_a_broken_reply_by_chance_can_be_typed(owner: Person) -> None:
+    bin_id, catches = owner.bin()
+    typed = {"mode": "truncated", "body": "halves", "chance": "0.25", "seed": "7", "times": "2"}
+    owner.do(f"bins/{bin_id}/reply", **REPLY | typed)
+    html = owner.see(f"bins/{bin_id}")
+    told = "200, half of the body, then the end (by a chance of 0.25, otherwise 200) (2x for each"
+    assert told in words_of(html)
+    assert '<option value="truncated" selected>' in html
+    for name, value in (("chance", "0.25"), ("seed", "7")):
+        assert f'id="{name}" name="{name}" type="text" value="{value}"' in html
+    owner.do(f"bins/{bin_id}/reply", **REPLY | typed | {"chance": "", "seed": "", "times": ""})
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(catches)
+
+
+def test_a_chance_is_written_as_its_reader_writes_it(owner: Person) -> None:
+    bin_id, _ = owner.bin()
+    owner.do(f"bins/{bin_id}/reply", **REPLY | {"chance": "0,25"})
+    assert "(by a chance of 0.25, otherwise 200)" in words_of(owner.see(f"bins/{bin_id}"))
+    norwegian = owner.client.get(f"bins/{bin_id}", headers={"accept-language": "nb"})
+    html = norwegian.text
+    assert "(med en sannsynlighet på 0,25, ellers 200)" in words_of(html)
+    assert 'name="chance" type="text" value="0,25"' in html
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ({"mode": "reset"}, "nothing: it resets the connection"),
+        ({"mode": "loop", "status_code": "307"}, "307, a redirect to itself"),
+        ({"mode": "oversized", "size": "2000000"}, "200, with a body that is too large"),
+        ({"mode": "flood", "size": "40000"}, "200, with too many headers"),
+        ({"mode": "bad_chunk"}, "200, in chunks, one of them without a length"),
+    ],
+)
+def test_the_list_says_how_a_bin_answers(owner: Person, reply: dict[str, str], told: str) -> None:
+    bin_id, _ = owner.bin()
+    owner.do(f"bins/{bin_id}/reply", **REPLY | reply)
+    row = words_of(owner.see("bins")).partition(f"bins/{bin_id}")[2].partition("</tr>")[0]
+    assert told in row
+
+
+def test_what_delivery_does_stands_beside_each_choice(owner: Person) -> None:
+    bin_id, _ = owner.bin()
+    html = words_of(owner.see(f"bins/{bin_id}"))
+    choices = html.partition("Fill in:")[2].partition("</ul>")[0]
+    told = dict(re.findall(r'reply=([a-z-]+)#reply">[^<]+</a><p class="hint">([^<]+)<', choices))
+    assert list(told) == list(replies.USUAL)
+    assert told["gone"] == "Stafett switches the webhook off."
+    assert told["flood"].startswith("It is no proper reply")
+    assert "<p>After that: It is delivered.</p>" in html
+    owner.do(f"bins/{bin_id}/reply", **REPLY | {"mode": "hang"})
+    assert "<p>After that: Stafett gives up" in owner.see(f"bins/{bin_id}")
+
+
+def test_what_delivery_does_is_said_in_every_language() -> None:
+    for code in names().keys() - {"en"}:
+        said = language(code).said
+        assert [each for each in replies.Sequel if said(each) == each] == []
 
 
 def test_the_usual_replies_fill_the_form_and_change_nothing(owner: Person) -> None:

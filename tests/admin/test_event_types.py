@@ -101,7 +101,7 @@ def test_one_shows_its_fields_samples_and_webhooks(owner: Person, viewer: Person
 
 
 def test_a_card_has_fields_and_sample_alone(viewer: Person) -> None:
-    main = viewer.see("event-types/-/card?name=payment_received&name=payment_failed")
+    main = viewer.see("event-types/-/card?event_types=payment_received&event_types=payment_failed")
     main = main.partition("<main")[2].partition("</main>")[0]
     assert re.findall(r"<h2>(.*?)</h2>", main) == ["Payment Received", "Recurring Payment Failed"]
     assert "<code>payment_id</code>" in main
@@ -109,7 +109,7 @@ def test_a_card_has_fields_and_sample_alone(viewer: Person) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["event-types/nothing", "event-types/-/card?name=nothing", "event-types/-/card"]
+    "path", ["event-types/nothing", "event-types/-/card?event_types=nothing", "event-types/-/card"]
 )
 def test_what_is_not_there_is_missing(viewer: Person, path: str) -> None:
     viewer.see(path, status=404)
@@ -260,7 +260,7 @@ def test_whatever_somebody_wrote_is_shown_as_text(owner: Person) -> None:
         sample=json.dumps({NASTY: NASTY}),
         sensitive_fields="",
     )
-    for path in ("event-types", f"event-types/{name}", f"event-types/-/card?name={name}"):
+    for path in ("event-types", f"event-types/{name}", f"event-types/-/card?event_types={name}"):
         html = owner.see(path)
         assert "<script>alert" not in html
         assert "\u202e" not in html, path

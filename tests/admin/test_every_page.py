@@ -60,7 +60,7 @@ def known(owner: Person) -> dict[str, str]:
 @pytest.mark.parametrize("page", GET, ids=name)
 def test_a_page_shows_what_is_there(owner: Person, known: dict[str, str], page: Page) -> None:
     path = re.sub(r"\{(\w+)\}", lambda found: known[found[1]], page.path)
-    query = "?name=payment_received" if path.endswith("/-/card") else ""
+    query = "?event_types=payment_received" if path.endswith("/-/card") else ""
     answer = owner.client.get(path + query)
     assert answer.status_code in {200, 303}, answer.text
     if answer.headers.get("content-type", "").startswith("text/html"):

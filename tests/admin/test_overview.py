@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import socket
 import threading
@@ -9,6 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,12 +22,14 @@ from making import NOW
 from stafett.app import Stafett
 from stafett.ids import EndpointId
 from stafett.model import Role
-from stafett.services.activity import Activity, Slot
+from stafett.services.activity import Activity, Slot, ranges
 from stafett.services.endpoints import NewEndpoint
+from stafett.services.waiting import Sample
 from stafett.settings import Settings
-from stafett.store import AttemptCount
-from stafett.web.admin.view_overview import Chart
+from stafett.store import AttemptCount, AttemptsMeasured
+from stafett.web.admin import charts
 
+HOUR = timedelta(hours=1)
 WAIT = 20.0  # seconds; longer than anything here takes
 
 
@@ -36,7 +41,7 @@ def an_application(owner: Person, uid: str) -> str:
 
 def tiles(html: str) -> dict[str, str]:
     """What each tile says, by its words."""
-    found = re.findall(r'<div class="tile"><b>(.*?)</b><span>(.*?)</span>', html)
+    found = re.findall(r'<div class="tile[^"]*"><b>(.*?)</b><span>(.*?)</span>', html)
     return {words: value for value, words in found}
 
 
@@ -68,7 +73,7 @@ def test_somebody_new_is_led_to_a_bin_a_webhook_and_an_event(owner: Person) -> N
     steps = html.partition("First steps")[2].partition("</ol>")[0]
     for path in ("bins?", "webhooks/-/new?", "emit?"):
         assert f'href="/admin/{path}app={app}"' in steps
-    assert "<svg" not in html
+    assert "data-chart" not in html
     assert tiles(html)["delivered in 24 hours"] == "0"
     assert tiles(html)["half of the latest attempts took at most"] == "-"
 
@@ -99,8 +104,8 @@ def test_what_was_delivered_is_counted_drawn_and_told(owner: Person) -> None:
     html = until_seen(owner, f"?app={app}", "<b>1</b><span>delivered in 24 hours")
     assert tiles(html)["failed attempts in 24 hours"] == "0"
     assert re.fullmatch(r"\d+ ms", tiles(html)["99 of 100 of the latest attempts took at most"])
-    chart = html.partition("<svg")[2].partition("</svg>")[0]
-    assert (chart.count('class="good"'), chart.count('class="bad"')) == (1, 0)
+    good, bad = (each["values"] for each in drawn(html)[0]["series"])
+    assert (sum(good), sum(bad)) == (1, 0)
     table = html.partition("As a table")[2].partition("</table>")[0]
     assert table.count('<th scope="row">') == 24
     assert table.count('<td class="number">1</td>') == 1
@@ -121,7 +126,7 @@ def test_a_webhook_in_trouble_comes_first_and_says_since_when(owner: Person) -> 
     assert re.search(r">failing</span> since\s+<time", health)
     assert ">refused<" in health
     assert int(tiles(html)["failed attempts in 24 hours"]) >= 1
-    assert 'class="bad"' in html.partition("<svg")[2].partition("</svg>")[0]
+    assert sum(drawn(html)[0]["series"][1]["values"]) >= 1
 
 
 def test_a_webhook_that_is_off_is_shown_as_such(owner: Person) -> None:
@@ -187,35 +192,112 @@ async def seen(stafett: Stafett, cookie: Mapping[str, str]) -> str:
     return answer.text
 
 
-# --- the chart alone --------------------------------------------------------------------------
+# --- charts -----------------------------------------------------------------------------------
 
 
-def chart_of(*counts: tuple[int, int]) -> Chart:
+def text(english: str) -> str:
+    return english
+
+
+def day_of(*measured: AttemptsMeasured) -> Activity:
     slots = [
-        Slot(
-            since=NOW,
-            until=NOW + timedelta(hours=1),
-            counts={EndpointId("ep_x"): AttemptCount(succeeded=good, failed=bad)},
+        Slot(since=since, until=until, measured=each)
+        for (since, until), each in zip(
+            ranges(HOUR, now=NOW, slots=24)[::-1], measured, strict=False
         )
-        for good, bad in counts
     ]
-    return Chart.of(Activity(step=timedelta(hours=1), slots=tuple(slots)))
+    return Activity(step=HOUR, slots=tuple(slots))
 
 
-def test_bars_stand_beside_each_other_and_fit_into_the_box() -> None:
-    chart = chart_of((10_000, 10_000), (0, 20_000), (1, 20_000), (0, 0))
-    assert [bar.x for bar in chart.bars] == [0, 10, 20, 30]
-    assert chart.width == 40
-    assert all(bar.good + bar.bad <= Chart.HEIGHT for bar in chart.bars)
-    assert (chart.bars[3].good, chart.bars[3].bad) == (0, 0)
+def test_a_chart_says_in_its_data_and_in_its_table_the_same() -> None:
+    took = (timedelta(milliseconds=12), timedelta(seconds=2))
+    counts = {EndpointId("ep_x"): AttemptCount(succeeded=3, failed=1)}
+    sent, lasted = charts.of_activity(
+        day_of(AttemptsMeasured(counts=counts, durations=took), AttemptsMeasured(counts={})), text
+    )
+    data = json.loads(sent.data)
+    assert [each["values"] for each in data["series"]] == [[3, 0], [1, 0]]
+    assert [values for _, values in sent.rows] == [[0, 0], [3, 1]]
+    assert data["step"] == 3600
+    assert data["at"][1] - data["at"][0] == 3600
+    assert [each["values"] for each in json.loads(lasted.data)["series"]] == [
+        [0.012, None],
+        [2.0, None],
+    ]
 
 
-def test_one_failure_among_thousands_can_be_seen() -> None:
-    bar = chart_of((99_999, 1)).bars[0]
-    assert bar.bad >= Chart.LEAST
-    assert bar.good > bar.bad
+def test_a_chart_of_nothing_is_empty_and_one_of_a_single_failure_is_not() -> None:
+    nothing, no_durations = charts.of_activity(day_of(AttemptsMeasured(counts={})), text)
+    assert nothing.is_empty
+    assert no_durations.is_empty
+    failed = {EndpointId("ep_x"): AttemptCount(failed=1)}
+    assert not charts.of_activity(day_of(AttemptsMeasured(counts=failed)), text)[0].is_empty
 
 
-def test_nothing_at_all_makes_no_bars() -> None:
-    assert chart_of().bars == ()
-    assert chart_of((0, 0)).most == 0
+def test_that_nothing_waited_is_drawn_and_that_nobody_looked_is_not() -> None:
+    slots = ranges(HOUR, now=NOW, slots=2)[::-1]
+    calm = Sample(at=NOW, count=0, overdue=timedelta())
+    assert not any(each.is_empty for each in charts.of_waiting(slots, [None, calm], text))
+    assert all(each.is_empty for each in charts.of_waiting(slots, [None, None], text))
+
+
+def test_too_much_to_measure_has_no_chart() -> None:
+    assert charts.of_activity(Activity(step=HOUR, slots=()), text) == []
+
+
+def drawn(html: str) -> list[dict[str, Any]]:
+    """What the charts of a page are drawn from."""
+    return [json.loads(unescape(each)) for each in re.findall(r'data-chart="([^"]*)"', html)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "slots", "step"),
+    [
+        ("1h", 60, 60),
+        ("24h", 24, 3600),
+        ("7d", 28, 21600),
+        ("30d", 30, 86400),
+        ("nonsense", 24, 3600),
+    ],
+)
+def test_the_time_that_is_shown_can_be_chosen(
+    owner: Person, asked: str, slots: int, step: int
+) -> None:
+    app = an_application(owner, f"looking-{asked}")
+    owner.do("webhooks", app=app, name="Any", url="https://example.com/", every_event="on")
+    html = owner.see(f"?app={app}&range={asked}")
+    assert {(len(each["at"]), each["step"]) for each in drawn(html)} == {(slots, step)}
+    chosen = re.findall(r'range=(\w+)[^>]* aria-current="true">', html)
+    assert chosen == ["24h" if asked == "nonsense" else asked]
+
+
+def test_a_page_of_charts_carries_nothing_that_its_policy_forbids(owner: Person) -> None:
+    html = owner.see("-/patterns")
+    assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", html)
+    assert len(drawn(html)) == 2
+    assert "Nothing in this time." in html
+
+
+# --- what a page loads ------------------------------------------------------------------------
+
+MOST = 100_000  # bytes, compressed
+
+
+def test_all_that_pages_load_is_small(owner: Person) -> None:
+    """The page with the most of it: the overview has the charts."""
+    html = owner.see("?range=1h")
+    loaded = re.findall(r'(?:src|href)="/admin/(-/static/[^"]+)"', html)
+    names = {each.rpartition("/")[2] for each in loaded}
+    assert names >= {"admin.css", "open-props.css", "admin.js", "htmx.js", "uplot.js", "charts.js"}
+    answers = [owner.client.get(each) for each in dict.fromkeys(loaded)]
+    assert [each.status_code for each in answers] == [200] * len(answers)
+    assert sum(len(gzip.compress(each.content)) for each in answers) < MOST
+
+
+def test_charts_are_loaded_where_there_are_some(owner: Person) -> None:
+    assert "charts.js" not in owner.see("webhooks")
+
+
+@pytest.mark.parametrize("name", ["vendor/../admin.css", "vendor/", "../render.py", ".hidden"])
+def test_nothing_beside_the_static_files_is_served(owner: Person, name: str) -> None:
+    assert owner.client.get(f"-/static/0/{name.replace('/', '%2f')}").status_code == 404

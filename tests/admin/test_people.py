@@ -64,6 +64,9 @@ def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_elsewhere(
         ("https://evil.example/", "/admin/"),
         ("//evil.example/", "/admin/"),
         ("/admin///evil.example", "/admin/"),
+        ("/admin/../in/token", "/admin/"),
+        ("/admin/events?text=..//", "/admin/events?text=..//"),
+        ("/admin/x\r\nSet-Cookie: a=b", "/admin/"),
     ):
         person = Person(site)
         form = {"email": "kari@example.com", "password": PASSWORD, "then": then}
@@ -157,6 +160,21 @@ def test_every_page_carries_the_policy(owner: Person) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_name_that_is_no_file_is_just_not_found(owner: Person) -> None:
+    for name in ("x" * 300 + ".css", "vendor", "vendor/", ".", "%00.css", "vendor/..%2fadmin.css"):
+        assert owner.client.get(f"-/static/x/{name}").status_code == 404, name
+
+
+def test_the_session_is_found_among_many_cookies(owner: Person) -> None:
+    [(name, value)] = [
+        each for each in owner.client.cookies.items() if each[0].endswith("stafett_session")
+    ]
+    others = "; ".join(f"{number}=x" for number in range(1_000))
+    for header in (f"{others}; {name}={value}", f'"; $odd; {name}={value}; {others}'):
+        with httpx.Client(base_url=owner.client.base_url, headers={"cookie": header}) as client:
+            assert client.get("webhooks").status_code == 200
 
 
 def test_static_files_may_be_kept_for_ever(owner: Person) -> None:

@@ -72,7 +72,7 @@ class Machine:
         """A server that answers: its first line has been read."""
         process = self.start("serve", "--port", "0", *LOOPBACK, *words, env=env)
         first = line_of(process)
-        if not first.startswith("Stafett serves at http://127.0.0.1:"):
+        if "Stafett serves at http://127.0.0.1:" not in first:
             pytest.fail(f"{first}{process.communicate()[1]}")
         return process
 

@@ -73,4 +73,5 @@ def test_without_its_event_the_demo_ends_with_the_reason(machine: Any):
 
     assert done.returncode == 1
     assert "payment_received" in done.stderr
+    assert "STAFETT_CATALOG=multisite" in done.stderr
     assert not (machine.data / "server.json").exists()

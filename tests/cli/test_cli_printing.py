@@ -18,7 +18,7 @@ from stafett.cli import doctor, logs, printing
 SUB_VERBS = {
     "webhook": {"add", "list", "show", "test", "disable", "enable", "delete"},
     "event-type": {"list", "show", "add", "import", "archive"},
-    "bin": {"create", "tail", "list", "reply", "pin", "unpin", "clear", "delete"},
+    "bin": {"create", "tail", "list", "show", "reply", "pin", "unpin", "clear", "delete"},
     "message": {"list", "show"},
     "attempt": {"list"},
     "token": {"create", "list", "revoke"},
@@ -102,6 +102,19 @@ def test_what_could_steer_a_terminal_is_shown_and_not_obeyed(text: str, shown: s
     assert printing.safe(text) == shown
 
 
+def test_json_says_the_same_in_characters_that_can_be_seen(capfdbinary: Any):
+    hidden = "\x7f\x85\x9b31m\u2028\u202e\U000e0001"
+    sent = json.dumps({"name": f"blåbær {hidden}"}, indent=1, ensure_ascii=False).encode()
+
+    printing.raw_json(sent)
+
+    printed = capfdbinary.readouterr().out
+    assert json.loads(printed) == json.loads(sent)
+    assert "blåbær" in printed.decode()
+    assert printed.count(b"\n") == sent.count(b"\n") + 1
+    assert (set(hidden) - set("31m")).isdisjoint(printed.decode())
+
+
 def test_lines_stay_lines():
     assert printing.safe_lines("a\r\nb\tc\x1b") == "a\nb   c\\x1b"
 
@@ -136,6 +149,17 @@ def test_a_log_line_is_one_line_in_either_form():
     assert text.endswith("INFO stafett.x event=a\\n\\x1b[2J")
     assert json.loads(encoded)["message"] == "event=a\n\x1b[2J"
     assert "\n" not in text + encoded
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\x7f", "\x85", "\x9b", "\u2028", "\u202e", "\U000e0001", "\ud800"]
+)
+def test_a_log_line_in_json_hides_nothing_either(hidden: str):
+    encoded = logs.JsonLines().format(_record(f"blåbær {hidden}"))
+
+    assert hidden not in encoded
+    assert "blåbær" in encoded
+    assert json.loads(encoded)["message"] == f"blåbær {hidden}"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 from typing import Any
@@ -32,7 +33,7 @@ def test_the_file_that_leads_to_the_server_is_the_owners_alone_and_goes_with_it(
     found = json.loads(path.read_text())
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert set(found) == {"url", "token", "pid"}
+    assert set(found) == {"url", "token", "pid", "allow_networks"}
     assert found["pid"] == process.pid
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -60,6 +61,52 @@ def test_a_first_signal_lets_what_is_under_way_end(
     attempts = machine.json("attempt", "list", "--webhook", "Slow")["data"]
     assert [each["responseStatusCode"] for each in attempts] == [204]
     assert slow_receiver.count == 1
+
+
+def test_a_closed_terminal_lets_what_is_under_way_end(machine: Any, slow_receiver: Any):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may ignore it
+    try:
+        process = machine.serve()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    machine.ok(*ADD_EVENT)
+    machine.ok("webhook", "add", "Slow", slow_receiver.url)
+    machine.ok("emit", "order.paid")
+    assert slow_receiver.came.wait(30)
+
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr.readline().startswith("Stopping")
+    slow_receiver.may_answer.set()
+    process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert not (machine.data / "server.json").exists()
+
+
+def test_a_signal_ends_a_server_that_nobody_listens_to_any_more(machine: Any):
+    process = machine.serve()
+    process.stdout.close()
+    process.stderr.close()
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert not (machine.data / "server.json").exists()
+
+
+def test_a_server_serves_where_nobody_reads_that_it_does(machine: Any):
+    process = machine.start("serve", "--port", "0")
+    process.stdout.close()
+    process.stderr.close()
+    path = machine.data / "server.json"
+    deadline = time.monotonic() + 30
+    while machine.run("health").returncode:
+        assert time.monotonic() < deadline
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert not path.exists()
 
 
 def test_a_second_signal_ends_at_once(machine: Any, slow_receiver: Any):
@@ -209,6 +256,7 @@ def test_a_store_of_a_newer_release_is_refused(machine: Any):
         (("serve", "--allow-network", "here"), {}, "is not a network"),
         (("config",), {"STAFETT_RETRY_SCHEDULE": "soon"}, "STAFETT_RETRY_SCHEDULE"),
         (("serve",), {"STAFETT_DATABASE_URL": "mysql://x"}, "sqlite:///PATH"),
+        (("serve",), {"STAFETT_DATABASE_URL": "sqlite:///:memory:"}, "name a file"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2(
@@ -234,7 +282,7 @@ def test_the_database_may_lie_outside_the_data_folder(machine: Any):
 
 
 def test_the_log_can_be_json(machine: Any, slow_receiver: Any):
-    process = machine.serve(env={"STAFETT_LOG_FORMAT": "json", "STAFETT_RETRY_SCHEDULE": ""})
+    process = machine.serve(env={"STAFETT_LOG_FORMAT": "json", "STAFETT_RETRY_SCHEDULE": "none"})
     machine.ok(*ADD_EVENT)
     slow_receiver.close()
     machine.ok("webhook", "add", "Closed", slow_receiver.url)
@@ -242,11 +290,50 @@ def test_the_log_can_be_json(machine: Any, slow_receiver: Any):
     assert machine.run("emit", "order.paid", "--wait").returncode == 5
 
     process.send_signal(signal.SIGTERM)
-    lines = [json.loads(line) for line in process.communicate(timeout=30)[1].splitlines()[:-1]]
+    printed = process.communicate(timeout=30)
+    lines = [json.loads(line) for line in "".join(printed).splitlines()]
+    assert {"at", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+    assert lines[-1]["message"].startswith("Stopping")
     recorded = [each for each in lines if "event=attempt.recorded" in each["message"]]
     assert len(recorded) == 1
     assert "cause=refused" in recorded[0]["message"]
     assert recorded[0]["level"] == "info"
+
+
+def test_the_line_that_says_it_is_ready_has_the_setup_link_where_the_log_is_json(machine: Any):
+    process = machine.start("serve", "--port", "0", env={"STAFETT_LOG_FORMAT": "json"})
+
+    said = json.loads(process.stdout.readline())
+
+    assert said["message"] == f"Stafett serves at {said['url']}"
+    with urllib.request.urlopen(said["setup"], timeout=30) as answer:
+        assert answer.status == 200
+
+
+def test_why_it_cannot_start_is_json_too_where_the_log_is(machine: Any):
+    machine.serve()
+
+    second = machine.run("serve", "--port", "0", env={"STAFETT_LOG_FORMAT": "json"})
+
+    said = json.loads(second.stdout + second.stderr)
+    assert (second.returncode, said["level"]) == (1, "error")
+    assert "--data" in said["message"]
+
+
+def test_a_folder_that_is_gone_is_said_so_in_one_line(machine: Any):
+    gone = machine.folder / "gone"
+    gone.mkdir()
+    command = (
+        f"rmdir {gone} && exec {sys.executable} -c 'from stafett import cli; cli.main()' serve"
+    )
+
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=gone, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the folder that this was started in is gone")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_broken_store_ends_the_server_with_the_reason(machine: Any):
@@ -272,3 +359,30 @@ def test_a_broken_store_ends_the_server_with_the_reason(machine: Any):
     assert done.returncode == 1
     assert done.stderr == "Error: an fsync failed\n"
     assert not (machine.data / "server.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "peer"),
+    [
+        ("", "203.0.113.9", "127.0.0.1"),
+        ("10.0.0.0/8", "203.0.113.9", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        ("127.0.0.0/8,10.0.0.0/8", "203.0.113.9, 10.1.2.3", "203.0.113.9"),
+    ],
+    ids=["none", "another", "this one", "two in a row"],
+)
+def test_only_a_proxy_that_is_named_is_believed_whom_it_forwards_for(
+    machine: Any, proxies: str, forwarded: str, peer: str
+):
+    machine.serve(env={"STAFETT_TRUSTED_PROXIES": proxies})
+    made = machine.json("bin", "create")
+    asked = urllib.request.Request(made["url"], headers={"x-forwarded-for": forwarded})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert answer.status == 200
+    found = json.loads((machine.data / "server.json").read_text())
+    captures = urllib.request.Request(
+        f"{found['url']}/api/v1/bin/{made['id']}/capture",
+        headers={"authorization": f"Bearer {found['token']}"},
+    )
+    with urllib.request.urlopen(captures, timeout=30) as answer:
+        assert json.load(answer)["data"][0]["peer"] == peer

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import sqlite3
 import threading
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
+from stafett.engine.clock import SystemClock
+
 SAMPLE = '{"payment_id": "31", "total": 100.5}'
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
+AN_HOUR_AGO = SystemClock().now() - timedelta(hours=1)
 QUIET = ("--event", "quiet")
 """A webhook that is there to be looked at wants only what no test sends."""
 
@@ -293,8 +299,13 @@ def test_a_message_is_sent_again(shop: Any):
     assert [each["messageId"] for each in caught] == [sent["id"]] * 2
 
 
-def test_what_failed_is_recovered(shop: Any):
-    task = shop.json("recover", "Shop hook", "--since", "2h")
+@pytest.mark.parametrize(
+    "since",
+    ["2h", "2h ago", f"{AN_HOUR_AGO:%FT%TZ}", f"{AN_HOUR_AGO:%F %TZ}"],
+    ids=["duration", "ago", "time", "with a space"],
+)
+def test_what_failed_is_recovered(shop: Any, since: str):
+    task = shop.json("recover", "Shop hook", "--since", since)
 
     assert task["id"].startswith("qtask_")
 
@@ -472,6 +483,80 @@ def test_doctor_finds_a_running_server_well(served: Any):
     assert {line.split()[0] for line in said.splitlines()} <= {"OK", "WARN"}
     assert "is ready" in said
     assert {each["about"] for each in served.json("doctor")} >= {"Python", "SQLite", "space"}
+
+
+def test_doctor_says_what_the_running_server_allows(served: Any):
+    [egress] = [each for each in served.json("doctor") if each["about"] == "egress"]
+
+    assert egress["level"] == "WARN"
+    assert "127.0.0.0/8,::1/128" in egress["text"]
+
+
+def _of_the_database(machine: Any) -> dict[str, str]:
+    found = json.loads(machine.run("doctor", "--json").stdout)
+    return next(each for each in found if each["about"] == "database")
+
+
+def test_doctor_looks_into_the_database_and_leaves_it_as_it_is(machine: Any):
+    assert "does not exist yet" in _of_the_database(machine)["text"]
+    assert not machine.data.exists()
+    machine.data.mkdir(mode=0o700)
+    path = machine.data / "stafett.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        made.execute("INSERT INTO alembic_version VALUES ('0001')")
+        made.commit()
+    path.chmod(0o600)
+    before = path.read_bytes()
+
+    found = _of_the_database(machine)
+
+    assert found["level"] == "OK"
+    assert "mode 600; schema 0001; the next start" in found["text"]
+    assert (path.read_bytes(), list(machine.data.iterdir())) == (before, [path])
+
+
+def test_doctor_fails_on_a_database_that_this_release_cannot_use(machine: Any):
+    machine.data.mkdir(mode=0o700)
+    path = machine.data / "stafett.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        made.execute("INSERT INTO alembic_version VALUES ('9999')")
+        made.commit()
+    newer = _of_the_database(machine)
+    path.write_bytes(b"no database at all, " * 100)
+    broken = _of_the_database(machine)
+
+    assert (newer["level"], broken["level"]) == ("FAIL", "FAIL")
+    assert "schema 9999 is a newer Stafett's" in newer["text"]
+    assert f"{path.relative_to(machine.folder)} cannot be read" in broken["text"]
+
+
+def test_doctor_warns_of_a_database_that_others_can_read(machine: Any):
+    machine.data.mkdir()
+    machine.data.chmod(0o755)
+    path = machine.data / "stafett.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        made.execute("INSERT INTO alembic_version VALUES ('0001')")
+        made.commit()
+    path.chmod(0o644)
+
+    found = _of_the_database(machine)
+
+    assert (found["level"], "chmod 600" in found["text"]) == ("WARN", True)
+
+
+@pytest.mark.parametrize("when", ["bad", "2026-01-01", "2026-01-01T12:00:00", "99999999d"])
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_what_is_no_time_is_wrong_usage(machine: Any, option: str, when: str):
+    given = {"--since": "2h ago", option: when}
+
+    done = machine.run("recover", "x", *(word for pair in given.items() for word in pair))
+
+    assert done.returncode == 2
+    assert "say 2h ago, or 2026-11-24T12:00:00Z" in done.stderr
 
 
 def test_doctor_fails_where_the_data_folder_cannot_be(machine: Any):

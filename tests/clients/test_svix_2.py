@@ -12,6 +12,10 @@ from svix.api import (
     ApplicationIn,
     ApplicationListOptions,
     ApplicationPatch,
+    ApplicationTokenExpireIn,
+    BackgroundTaskListOptions,
+    BulkExpungeContentsIn,
+    BulkReplayIn,
     EndpointGetStatsOptions,
     EndpointHeadersIn,
     EndpointHeadersPatchIn,
@@ -20,6 +24,7 @@ from svix.api import (
     EndpointPatch,
     EndpointSecretRotateIn,
     EndpointUpsertIn,
+    EnvironmentIn,
     EventExampleIn,
     EventTypeDeleteOptions,
     EventTypeIn,
@@ -32,7 +37,9 @@ from svix.api import (
     MessageGetOptions,
     MessageIn,
     MessageListOptions,
+    MessagePrecheckIn,
     RecoverIn,
+    ReplayIn,
     Svix,
     SvixAsync,
     SvixOptions,
@@ -218,6 +225,30 @@ def test_examples_stats_and_recovery(svix: Svix, uid: str, receiver: Recorder) -
     assert recovery.task == "endpoint.recover"
 
 
+def test_background_work(svix: Svix, uid: str, receiver: Recorder) -> None:
+    path = f"/tasks/{uid}"
+    svix.endpoint.create(uid, EndpointIn(url=receiver.url(path), uid="hook"))
+    since = svix.application.get(uid).created_at - timedelta(hours=1)
+    missing = svix.endpoint.replay_missing(uid, "hook", ReplayIn(since=since))
+    again = svix.endpoint.bulk_replay(uid, "hook", BulkReplayIn(since=since))
+    assert svix.background_task.get(missing.id).task == "endpoint.replay"
+    listed = svix.background_task.list(BackgroundTaskListOptions(limit=2))
+    assert [each.id for each in listed.data] == [again.id, missing.id]
+
+
+def test_what_the_hosted_format_adds(svix: Svix, uid: str, receiver: Recorder) -> None:
+    svix.endpoint.create(uid, EndpointIn(url=receiver.url(f"/more/{uid}"), uid="hook"))
+    assert svix.message.precheck(uid, MessagePrecheckIn(event_type="payment_received")).active
+    assert svix.endpoint.get_attempt_stats(uid, "hook").success == 0
+    nobody = svix.message.bulk_expunge_content(uid, BulkExpungeContentsIn(ids=["nobody"]))
+    assert nobody.results == {"nobody": "not-found"}
+    name = f"imported.{uid}"
+    new = EventTypeIn(name=name, description="One")
+    svix.environment.import_(EnvironmentIn(event_types=[new]))
+    assert name in {each.name for each in svix.environment.export().event_types}
+    svix.authentication.expire_all(uid, ApplicationTokenExpireIn(expiry=0))
+
+
 def test_problems_come_as_the_package_expects_them(svix: Svix, uid: str) -> None:
     with pytest.raises(HTTPValidationError) as invalid:
         svix.endpoint.create(uid, EndpointIn(url="nonsense"))
@@ -226,7 +257,7 @@ def test_problems_come_as_the_package_expects_them(svix: Svix, uid: str) -> None
         svix.message.get(uid, "nothing")
     assert unknown.value.code == "not_found"
     with pytest.raises(HttpError) as missing:
-        svix.background_task.list()
+        svix.operational_webhook.endpoint.list()
     assert missing.value.status_code == 501
 
 

@@ -448,42 +448,6 @@ async def test_a_message_never_owed_can_be_sent_by_hand(
     assert await claim_all(store) == [item.message.id]
 
 
-async def test_recover_takes_what_failed_or_was_canceled_in_the_range_page_by_page(
-    store: Store, application: Application, endpoint: Endpoint
-) -> None:
-    claim = making.a_claim()
-    items = [
-        NewMessage(
-            message=making.a_message(application.id, at=NOW + n * MINUTE),
-            deliveries=(making.a_delivery(endpoint.id, claim=claim),),
-        )
-        for n in range(7)
-    ]
-    await store.add_messages(items, now=NOW)
-    bad = making.an_outcome(500)
-    for each in items[:6]:
-        await record(store, making.a_record(each, claim_id=claim.id, outcome=bad))
-    await record(store, making.a_record(items[6], claim_id=claim.id))
-    await store.expunge_payload(application.id, items[5].message.id)
-
-    sent, after = 0, None
-    while True:
-        count, after = await store.recover(
-            endpoint.id,
-            since=NOW + MINUTE,
-            until=NOW + timedelta(hours=1),
-            now=NOW,
-            limit=2,
-            after=after,
-        )
-        sent += count
-        if after is None:
-            break
-
-    assert sent == 4
-    assert sorted(await claim_all(store)) == [each.message.id for each in items[1:5]]
-
-
 async def test_a_waiting_delivery_can_be_canceled_once(
     store: Store, application: Application, endpoint: Endpoint
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import making
 from making import MINUTE, NOW
 from stafett import errors
+from stafett.ids import EndpointId
 from stafett.model import (
     Application,
     Arrival,
@@ -34,7 +36,7 @@ from stafett.model import (
     ScriptedReply,
     Secret,
 )
-from stafett.store import AttemptCount, DeliveryQuery, NewMessage, Store, StoredReply
+from stafett.store import AttemptCount, DeliveryQuery, NewMessage, Store
 
 
 async def test_an_application_is_found_by_id_and_uid(
@@ -276,6 +278,31 @@ async def test_an_expunged_attempt_forgets_the_reply(
     assert (found.outcome.response_body, found.outcome.response_headers) == (b"", ())
 
 
+async def test_the_newest_setup_links_are_kept_until_somebody_is_there(store: Store) -> None:
+    for number in range(22):
+        await store.add_setup_link(str(number), now=NOW + number * MINUTE)
+    kept = [number for number in range(22) if await store.has_setup_link(str(number))]
+    assert kept == list(range(2, 22))
+    assert await store.add_first_user(making.a_user())
+    assert not await store.has_setup_link("21")
+
+
+async def test_tokens_of_an_application_are_cut_short_and_never_made_longer(store: Store) -> None:
+    app, other = making.an_application(), making.an_application()
+    endless = making.a_token(app_id=app.id)
+    short = making.a_token(app_id=app.id, expires_at=NOW + MINUTE)
+    revoked = making.a_token(app_id=app.id, revoked_at=NOW)
+    owner, foreign = making.a_token(), making.a_token(app_id=other.id)
+    for token in (endless, short, revoked, owner, foreign):
+        await store.add_token(token)
+    at = NOW + 2 * MINUTE
+    assert await store.expire_tokens(app.id, at=at) == [endless.id]
+    assert await store.find_token(endless.hash) == replace(endless, expires_at=at)
+    for token in (short, revoked, owner, foreign):
+        assert await store.find_token(token.hash) == token
+    assert set(await store.expire_tokens(app.id, at=NOW)) == {endless.id, short.id}
+
+
 async def test_tokens_are_found_by_hash_and_revoked_once(store: Store) -> None:
     token = making.a_token()
     await store.add_token(token)
@@ -287,13 +314,6 @@ async def test_tokens_are_found_by_hash_and_revoked_once(store: Store) -> None:
     assert await store.find_token(token.hash) == replace(
         token, revoked_at=NOW, last_used_at=NOW + MINUTE
     )
-
-
-async def test_a_kept_reply_is_found(store: Store) -> None:
-    reply = StoredReply(body_hash=b"h", status_code=201, body=b"{}")
-    assert await store.find_reply(b"k") is None
-    await store.keep_reply(b"k", reply, now=NOW)
-    assert await store.find_reply(b"k") == reply
 
 
 async def test_a_bin_keeps_requests_byte_for_byte_and_only_the_newest(store: Store) -> None:
@@ -538,15 +558,76 @@ async def test_attempts_are_counted_in_slots_until_there_are_too_many(
     await _attempted(store, other, at=NOW - MINUTE)
     await _attempted(store, foreign, at=NOW)
 
-    counted = await store.count_attempts(application.id, slots=[minute, before], limit=3)
+    async def measured(limit: int) -> list[Mapping[EndpointId, AttemptCount]]:
+        found = await store.measure_attempts(
+            application.id, slots=[minute, before], percents=(50,), limit=limit
+        )
+        return [each.counts for each in found]
+
+    counted = await measured(3)
     assert counted == [
         {endpoint.id: AttemptCount(succeeded=1, failed=1)},
         {other.id: AttemptCount(succeeded=1)},
     ]
-    assert (
-        await store.count_attempts(application.id, slots=[minute, before], limit=2) == counted[:1]
+    assert await measured(2) == counted[:1]
+    assert await measured(1) == []
+
+
+async def test_durations_of_a_slot_are_those_that_so_many_attempts_do_not_exceed(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    other = making.an_endpoint(application.id)
+    await store.add_endpoint(other)
+    minute, before = (NOW, NOW + MINUTE), (NOW - MINUTE, NOW)
+    second = timedelta(seconds=1)
+
+    async def took(seconds: int, at: datetime = NOW, **given: Any) -> None:
+        """A failure at one endpoint, or a success at the other, in turn."""
+        to, status = (other, 500) if seconds % 2 else (endpoint, 200)
+        outcome = making.an_outcome(status, duration=seconds * second)
+        await _attempted(store, to, at=at, outcome=outcome, **given)
+
+    for seconds in (8, 1, 3, 6):
+        await took(seconds)
+    await took(30, test=True)
+    await took(40, at=NOW - 2 * MINUTE)
+
+    found = await store.measure_attempts(
+        application.id, slots=[minute, before], percents=(25, 50, 51, 99), limit=9
     )
-    assert await store.count_attempts(application.id, slots=[minute, before], limit=1) == []
+    assert [each.durations for each in found] == [
+        (1 * second, 3 * second, 6 * second, 8 * second),
+        (),
+    ]
+
+
+async def test_durations_of_a_large_slot_come_from_a_sample_of_it(
+    store: Store, application: Application, endpoint: Endpoint
+) -> None:
+    claim = making.a_claim()
+    items = [
+        NewMessage(
+            message=making.a_message(application.id),
+            deliveries=(making.a_delivery(endpoint.id, claim=claim),),
+        )
+        for _ in range(1_500)
+    ]
+    await store.add_messages(items, now=NOW)
+    records = [
+        making.a_record(
+            item,
+            claim_id=claim.id,
+            outcome=making.an_outcome(duration=timedelta(milliseconds=place)),
+        )
+        for place, item in enumerate(items)
+    ]
+    await store.record_attempts(records, now=NOW, failing_before=NOW - MINUTE)
+    [found] = await store.measure_attempts(
+        application.id, slots=[(NOW, NOW + MINUTE)], percents=(50,), limit=1_500
+    )
+    assert found.total == 1_500
+    middle = found.durations[0] / timedelta(milliseconds=1)
+    assert middle == pytest.approx(750, abs=150)  # ten times what chance makes of it
 
 
 async def test_recent_durations_are_those_of_the_newest_real_attempts(

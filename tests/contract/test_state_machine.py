@@ -46,6 +46,9 @@ from stafett.model import (
     FailureCause,
     Message,
     PageQuery,
+    Replayed,
+    TaskKind,
+    TaskStatus,
     Trigger,
 )
 from stafett.store import AttemptRecord, Claim, NewDelivery, NewMessage, Store
@@ -387,32 +390,44 @@ class StoreMachine(RuleBasedStateMachine):
         known.wait(self.now)
         known.failures, known.manual = 0, True
 
-    @rule(endpoint=INDEX, limit=st.integers(1, 3))
-    def recover(self, endpoint: int, limit: int) -> None:
-        endpoint_id, after, count = self.endpoint(endpoint), None, 0
-        while True:
-            sent, after = self.do(
-                self.store.recover(
-                    endpoint_id,
-                    since=LONG_AGO,
-                    until=FAR_AHEAD,
-                    now=self.now,
-                    limit=limit,
-                    after=after,
-                )
-            )
-            count += sent
-            if after is None:
-                break
-        for each in self.model.of(endpoint_id):
-            if (
-                each.state in {DeliveryState.FAILED, DeliveryState.CANCELED}
-                and each.message.id not in self.model.without_payload
-            ):
+    @rule(
+        endpoint=INDEX,
+        limit=st.integers(1, 3),
+        kind=st.sampled_from([TaskKind.RECOVER, TaskKind.BULK_REPLAY]),
+    )
+    def send_again(self, endpoint: int, limit: int, kind: TaskKind) -> None:
+        endpoint_id = self.endpoint(endpoint)
+        closed = self.model.places[endpoint_id].closed
+        sent = self.worked_off(endpoint_id, limit=limit, kind=kind, fails=closed)
+        states = {DeliveryState.FAILED, DeliveryState.CANCELED}
+        if kind is TaskKind.BULK_REPLAY:
+            states.add(DeliveryState.SUCCEEDED)
+        for each in [] if closed else self.model.of(endpoint_id):
+            if each.state in states and each.message.id not in self.model.without_payload:
                 each.wait(self.now)
                 each.failures, each.manual = 0, True
-                count -= 1
-        assert count == 0
+                sent -= 1
+        assert sent == 0
+
+    def worked_off(
+        self, endpoint_id: EndpointId, *, limit: int, kind: TaskKind, fails: bool
+    ) -> int:
+        """How many became due."""
+        wanted = Replayed(after=LONG_AGO, before=FAR_AHEAD)
+        about = making.an_endpoint(self.app.id, id=endpoint_id)
+        task = making.a_task(
+            about, id=making.ids.task(self.now), kind=kind, wanted=wanted, created_at=self.now
+        )
+        self.do(self.store.add_task(task))
+        claim = making.a_claim(self.now)
+        assert self.do(self.store.claim_task(claim, now=self.now)) == task
+        while task.status is TaskStatus.RUNNING:
+            spare = [making.ids.delivery(self.now) for _ in range(limit)]
+            done = self.do(self.store.work_on_task(task.id, claim, now=self.now, spare=spare))
+            assert done is not None
+            task = done
+        assert (task.status is TaskStatus.FAILED) == fails
+        return task.sent_count
 
     @precondition(lambda self: self.model.owed)
     @rule(which=INDEX)

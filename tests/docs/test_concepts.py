@@ -12,13 +12,16 @@ import making
 from docs.conftest import DOCS, blocks, flat, text_of
 from stafett import egress, errors, retry, signing
 from stafett.drivers import sender
+from stafett.drivers.cold import tasks as steps
 from stafett.drivers.sqlite import threads
 from stafett.engine import breaker, turns
+from stafett.engine import tasks as background
 from stafett.engine.dispatch import Places
 from stafett.model import DeliveryState, DisabledReason
 from stafett.retry import RetrySchedule
-from stafett.services import deliveries, messages, secrets
+from stafett.services import deliveries, messages, secrets, tasks
 from stafett.settings import DEFAULT_WAITS, Settings, parse_networks
+from stafett.web import idempotency
 from stafett.web.wire import deliveries as deliveries_on_the_wire
 
 CONCEPTS = DOCS / "concepts.md"
@@ -26,6 +29,7 @@ RECEIVING = DOCS / "receiving.md"
 SQLITE = DOCS / "decisions" / "0002-sqlite-driver.md"
 TURNS = DOCS / "decisions" / "0004-turns.md"
 BREAKER = DOCS / "decisions" / "0012-breaker.md"
+BACKGROUND = DOCS / "decisions" / "0014-background-work.md"
 
 
 def hours(duration: timedelta) -> str:
@@ -136,7 +140,7 @@ FACTS = [
     (CONCEPTS, f"({_USUAL.attempt_timeout.seconds} seconds, `STAFETT_ATTEMPT_TIMEOUT`)"),
     (CONCEPTS, f"At most {sender.Limits().max_reply // 1024} KiB of the answer's body"),
     (CONCEPTS, f"At most {hours(retry.MAX_RETRY_AFTER)} are granted"),
-    (CONCEPTS, f"a range of up to {deliveries.MAX_RECOVER_RANGE.days} days"),
+    (CONCEPTS, f"a range of up to {tasks.MAX_RANGE.days} days"),
     (CONCEPTS, f"after {_USUAL.disable_after.days} days without one success"),
     (CONCEPTS, f"kept for {deliveries._TEST_RETENTION.days} days"),
     (CONCEPTS, f"It begins at {_START}, grows by one with every answer up to {_MOST}"),
@@ -146,6 +150,12 @@ FACTS = [
     (CONCEPTS, f"{hours(secrets.DEFAULT_GRACE)} unless told"),
     (CONCEPTS, f"up to {secrets.MAX_GRACE.days} days. In that time"),
     (CONCEPTS, f"At most {secrets.MAX_OLD_SECRETS} old ones"),
+    (BACKGROUND, f"at most {steps._LOOK:,} rows and makes at most {background._STEP} deliveries"),
+    (BACKGROUND, f"The lease is **{background.LEASE.seconds} seconds**"),
+    (BACKGROUND, f"looks each {background.LOOK_EVERY.seconds} seconds"),
+    (BACKGROUND, f"held for **{idempotency.HOLD.seconds} seconds**"),
+    (BACKGROUND, f"renewed each {idempotency._RENEW_EVERY:.0f}"),
+    (CONCEPTS, f"repeated {idempotency.HOLD.seconds} seconds later works again"),
     (RECEIVING, f"({hours(secrets.DEFAULT_GRACE)} unless told otherwise)"),
     (RECEIVING, f"({hours(retry.MAX_RETRY_AFTER)} at most)"),
     (RECEIVING, f"There are {_USUAL.attempt_timeout.seconds} seconds"),

@@ -55,6 +55,7 @@ from stafett.model import (
     Role,
     ScriptedReply,
     Secret,
+    TaskFilter,
     Trigger,
 )
 from stafett.store import (
@@ -73,7 +74,8 @@ MIB = 1 << 20
 ALL = PageQuery(limit=1000, ascending=True)
 MONTH = timedelta(days=30)
 KEY = Idempotency(key=b"\x00k" * 16, body_hash=b"\xff" * 32)
-REPLY = StoredReply(body_hash=b"h" * 32, status_code=201, body=b'{"a": "\xc3\xa5"}\x00')
+REPLY = StoredReply(status_code=201, body=b'{"a": "\xc3\xa5"}\x00')
+PROMISE = Idempotency(key=b"\x00reply", body_hash=b"h" * 32)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -166,6 +168,7 @@ async def fill_people(store: Store) -> None:
     )
     for user in (kari, ola):
         await store.add_user(user)
+    await store.add_setup_link("h1", now=NOW)
     await store.add_session(making.a_session(kari.id, user_agent=ODD))
     await store.add_session(making.a_session(kari.id, hash="h2", user_agent=""))
     await store.add_audit(making.an_audit_entry(target="ep_1", detail=ODD))
@@ -173,7 +176,8 @@ async def fill_people(store: Store) -> None:
     used = making.a_token(app_id=AppId("app_x"), expires_at=LATER, revoked_at=NOW, last_used_at=NOW)
     for token in (making.a_token(name=ODD), used):
         await store.add_token(token)
-    await store.keep_reply(b"\x00reply", REPLY, now=LATER)
+    assert await store.hold_key(PROMISE, until=LATER + MINUTE, now=LATER) is None
+    await store.keep_reply(PROMISE.key, REPLY, held_until=LATER + MINUTE, now=LATER)
 
 
 async def fill_bins(store: Store) -> Bin:
@@ -185,10 +189,15 @@ async def fill_bins(store: Store) -> Bin:
         mode=ReplyMode.DRIP,
         drip_every=timedelta(milliseconds=1),
         times=2,
+        chance=1 / 3,
+        seed=7,
+        size=1 << 20,
+        retry_date=MINUTE,
     )
     busy = making.a_bin(name=ODD, reply=reply)
     for each in (busy, making.a_bin()):
         await store.add_bin(each)
+    await store.count_answers(busy.id, since=0, counted=[ODD, "b"], now=NOW)
     caught = [
         making.a_capture(busy),
         making.a_capture(busy, body=b"", message_id=MessageId("msg_1"), webhook_id="w"),
@@ -255,6 +264,8 @@ async def fill(path: Path) -> dict[str, Any]:
     await store.open(now=NOW)
     app, endpoint = await fill_places(store)
     await fill_people(store)
+    await store.add_task(making.a_task(endpoint))
+    assert await store.take_try("try_out usr_1", burst=1, every=MONTH, now=NOW) is None
     await fill_bins(store)
     await fill_messages(store, app, endpoint)
     told = await everything(store)
@@ -291,8 +302,11 @@ async def everything(store: Store) -> dict[str, Any]:
         "tokens": (await store.list_tokens(ALL)).items,
         "users": users,
         "sessions": [await store.list_sessions(user.id) for user in users],
+        "setup link": await store.has_setup_link("h1"),
         "audit": (await store.list_audit(ALL)).items,
-        "reply": await store.find_reply(b"\x00reply"),
+        "free_at": await store.take_try("try_out usr_1", burst=1, every=MONTH, now=NOW),
+        "tasks": (await store.list_tasks(TaskFilter(), ALL)).items,
+        "reply": await store.hold_key(PROMISE, until=LATER + MINUTE, now=LATER),
         "bins": bins,
         "captures": [(await store.list_captures(each.id, ALL)).items for each in bins],
     }

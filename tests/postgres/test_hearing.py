@@ -103,20 +103,27 @@ def test_two_looks_fit_into_what_is_promised() -> None:
     assert 2 * news._LOOK_SECONDS < PROMISED
 
 
+async def refused(stafett: Stafett, text: str) -> bool:
+    try:
+        await stafett.tokens.authenticate(text)
+    except errors.Unauthenticated:
+        return True
+    return False
+
+
 async def test_a_token_that_was_revoked(pair: Pair) -> None:
     token, text = await pair.near.tokens.create("shop")
     assert (await pair.far.tokens.authenticate(text)).id == token.id
-
     await pair.near.tokens.revoke(token.id)
+    await heard(lambda: refused(pair.far, text))
 
-    async def is_refused() -> bool:
-        try:
-            await pair.far.tokens.authenticate(text)
-        except errors.Unauthenticated:
-            return True
-        return False
 
-    await heard(is_refused)
+async def test_tokens_that_were_told_to_expire(pair: Pair) -> None:
+    app = await pair.near.applications.get(APP)
+    token, text = await pair.near.tokens.create("shop", app_id=app.id)
+    assert (await pair.far.tokens.authenticate(text)).id == token.id
+    await pair.near.tokens.expire_all(app.id, after=timedelta(0))
+    await heard(lambda: refused(pair.far, text))
 
 
 async def test_a_webhook_that_was_made(pair: Pair, webhook: Endpoint, receiver: Receiver) -> None:

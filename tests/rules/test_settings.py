@@ -49,6 +49,13 @@ def test_a_flag_that_is_false_in_python_still_counts(tmp_path: Path) -> None:
     assert load(tmp_path, {"STAFETT_PORT": "9"}, port=0).settings.port == 0
 
 
+def test_a_file_with_a_byte_order_mark_loses_none_of_its_lines(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STAFETT_PORT=4444\n", encoding="utf-8-sig")
+    (tmp_path / "stafett.toml").write_text('host = "b"\n', encoding="utf-8-sig")
+    found = load(tmp_path).settings
+    assert (found.port, found.host) == (4444, "b")
+
+
 def test_dotenv_is_read_as_elsewhere(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "# a comment\n\nexport STAFETT_HOST = '0.0.0.0' # all\nSTAFETT_PORT=80 # low\nOTHER=x\n"
@@ -68,6 +75,17 @@ def test_toml_takes_numbers_and_lists(tmp_path: Path) -> None:
         ipaddress.ip_network("127.0.0.1/32"),
         ipaddress.ip_network("fd00::/8"),
     )
+
+
+def test_a_schedule_without_waits_has_to_say_so(tmp_path: Path) -> None:
+    found = load(tmp_path, {"STAFETT_RETRY_SCHEDULE": "none"})
+    assert found.settings.retry_schedule == ()
+    assert "none" in [
+        text for spec, text, _ in settings.describe(found) if spec.name == "retry_schedule"
+    ]
+    for empty in ("", " ", ","):
+        with pytest.raises(errors.InvalidSettings, match="say none"):
+            load(tmp_path, {"STAFETT_RETRY_SCHEDULE": empty})
 
 
 def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
@@ -147,6 +165,7 @@ def test_a_weak_bootstrap_token_is_refused_and_never_shown(tmp_path: Path, token
     with pytest.raises(errors.InvalidSettings) as caught:
         load(tmp_path, {"STAFETT_BOOTSTRAP_TOKEN": token})
     assert "STAFETT_BOOTSTRAP_TOKEN from environment" in caught.value.detail
+    assert caught.value.detail.endswith("; for example the output of openssl rand -hex 32")
     assert "tttt" not in caught.value.detail
 
 

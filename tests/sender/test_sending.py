@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import re
 from datetime import timedelta
@@ -15,6 +16,7 @@ from sender.receiver import OK, Behaviour, Visit, a_request, answer_ok, answerin
 from stafett import egress, settings
 from stafett.drivers import resolver as resolving
 from stafett.drivers import sender as driver
+from stafett.drivers.sender import dialling
 from stafett.engine import sending
 from stafett.model import FailureCause
 
@@ -274,6 +276,26 @@ async def test_a_closed_port_is_refused(make_sender: MakeSender) -> None:
     outcome = await make_sender().send(a_request(receiver.url()))
     assert (outcome.status_code, outcome.cause) == (None, FailureCause.REFUSED)
     assert not re.search(r"\d", outcome.detail)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EMFILE, FailureCause.INTERNAL),
+        (errno.ENFILE, FailureCause.INTERNAL),
+        (errno.EHOSTUNREACH, FailureCause.CONNECT_FAILED),
+    ],
+)
+async def test_what_this_machine_lacks_is_not_the_receivers_fault(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, number: int, cause: FailureCause
+) -> None:
+    async def no_socket(*_: object) -> None:
+        raise OSError(number, "as the system says it")
+
+    monkeypatch.setattr(dialling, "_connect_to", no_socket)
+    outcome = await make_sender().send(a_request("http://127.0.0.1:59999/"))
+    assert outcome.cause is cause
+    assert ("this server" in outcome.detail) == (cause is FailureCause.INTERNAL)
 
 
 # --- connections are kept, as long as nothing is odd ------------------------------------------

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -371,23 +373,126 @@ async def test_what_was_answered_before_a_start_or_elsewhere_counts(
     await later.stop()
 
 
-async def test_counts_that_do_not_fit_the_memory_are_made_anew(
+async def test_what_does_not_fit_the_memory_is_asked_of_the_store(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_MAX_COUNTED", 2)
+    monkeypatch.setattr(answers, "_MAX_SPENT", 2)
     await bins.set_reply(box.id, ScriptedReply(status_code=503, times=2))
     for each in "abcd":
         assert await statuses(bins, box, named(each), named(each)) == [503, 503]
-    for each in "abcd":
-        assert await statuses(bins, box, named(each)) == [200]
+    for _ in range(2):
+        for each in "abcd":
+            assert await statuses(bins, box, named(each)) == [200]
+
+
+async def test_two_processes_together_answer_no_more_than_so_many_times(
+    bins: Bins, box: Bin, store: SqliteStore, clock: SetClock
+) -> None:
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=5))
+    other = Bins(store=store, ids=Ids(), clock=clock, entropy=os.urandom)
+    both = [bins, other] * 6
+    answers = await asyncio.gather(*(each.catch(box.catch_token, named("a")) for each in both))
+    found = sorted(each.reply.status_code for each in answers)
+    assert found == [200] * 7 + [503] * 5
+    await other.stop()
+
+
+async def test_a_cleared_bin_has_not_forgotten_what_it_answered(bins: Bins, box: Bin) -> None:
+    await bins.set_reply(box.id, ScriptedReply(status_code=503, times=1))
+    assert await statuses(bins, box, named("a")) == [503]
+    await bins.clear(box.id)
+    assert await statuses(bins, box, named("a")) == [200]
+
+
+async def test_a_reply_that_is_set_again_counts_anew_though_nothing_was_kept(
+    bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = ScriptedReply(status_code=503, times=1)
+    await bins.set_reply(box.id, reply)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_MAX_WAITING_BYTES", -1)
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable):
+                await bins.catch(box.catch_token, named("a"))
+    await bins.set_reply(box.id, reply)
+    assert await statuses(bins, box, named("a"), named("a")) == [503, 200]
+
+
+async def test_a_seed_repeats_what_chance_has_done(
+    bins: Bins, box: Bin, store: SqliteStore, clock: SetClock
+) -> None:
+    reply = ScriptedReply(status_code=503, chance=0.5, seed=11)
+    other = Bins(store=store, ids=Ids(), clock=clock, entropy=os.urandom)
+    found: list[list[int]] = []
+    for nodes in ([bins], [bins, other]):
+        await bins.set_reply(box.id, reply)
+        for each in nodes:
+            each.changed(box.id)
+        turns = (nodes * 20)[:20]
+        # Of messages that are other ones each time, as a test's are.
+        named_anew = [named(str(uuid4())) for _ in turns]
+        answers = [
+            await node.catch(box.catch_token, request)
+            for node, request in zip(turns, named_anew, strict=True)
+        ]
+        found.append([each.reply.status_code for each in answers])
+    assert found[0] == found[1]
+    assert {*found[0]} == {200, 503}
+    await bins.set_reply(box.id, replace(reply, seed=12))
+    assert await statuses(bins, box, *[caught()] * 20) != found[0]
+    await other.stop()
+
+
+async def test_without_a_seed_chance_is_drawn(store: SqliteStore, clock: SetClock) -> None:
+    draws = iter([b"\x3f", b"\x40", b"\xff", b"\x00"])
+    tokens = iter([b"a", b"b"])
+
+    def entropy(count: int) -> bytes:
+        return next(tokens if count == 16 else draws) * count
+
+    bins = Bins(store=store, ids=Ids(), clock=clock, entropy=entropy)
+    reply = ScriptedReply(status_code=503, chance=0.25)
+    box, _ = await bins.create("by chance", reply=reply)
+    assert await statuses(bins, box, *[caught()] * 4) == [503, 200, 200, 503]
+    await bins.stop()
+
+
+@pytest.mark.parametrize(("chance", "status"), [(0.0, 200), (1.0, 503)])
+async def test_no_chance_and_every_chance(bins: Bins, box: Bin, chance: float, status: int) -> None:
+    for seed in (None, 1):
+        reply = ScriptedReply(status_code=503, chance=chance, seed=seed)
+        await bins.set_reply(box.id, reply)
+        assert await statuses(bins, box, *[caught()] * 9) == [status] * 9
+
+
+async def test_chance_and_a_number_of_times_go_together(bins: Bins, box: Bin) -> None:
+    reply = ScriptedReply(status_code=503, chance=0.5, seed=3, times=1)
+    await bins.set_reply(box.id, reply)
+    first = await statuses(bins, box, *(named(str(each)) for each in range(20)))
+    assert {*first} == {200, 503}
+    assert await statuses(bins, box, *(named(str(each)) for each in range(20))) == [200] * 20
+
+
+@pytest.mark.parametrize("mode", [ReplyMode.RESET, ReplyMode.TRUNCATED, ReplyMode.BAD_CHUNK])
+async def test_what_cannot_be_broken_is_told_with_a_501(
+    bins: Bins, box: Bin, mode: ReplyMode
+) -> None:
+    await bins.set_reply(box.id, ScriptedReply(mode=mode, body=b"xx"))
+    unbreakable = await bins.catch(box.catch_token, caught())
+    broken = await bins.catch(box.catch_token, caught(breakable=True))
+    assert unbreakable.reply == replies.UNBREAKABLE
+    assert broken.reply.mode is mode
+    own = 0 if mode is ReplyMode.RESET else 200
+    assert [each.status_code for each in await stored(bins, box)] == [501, own]
 
 
 SLOW = ScriptedReply(delay=timedelta(milliseconds=1))
 HANG = ScriptedReply(mode=ReplyMode.HANG)
 DRIP = ScriptedReply(mode=ReplyMode.DRIP, body=b"x")
+OVERSIZED = ScriptedReply(mode=ReplyMode.OVERSIZED, size=1 << 20)
 
 
-@pytest.mark.parametrize("reply", [SLOW, HANG, DRIP])
+@pytest.mark.parametrize("reply", [SLOW, HANG, DRIP, OVERSIZED])
 async def test_beyond_so_many_who_wait_the_answer_is_a_503(
     bins: Bins, box: Bin, monkeypatch: pytest.MonkeyPatch, reply: ScriptedReply
 ) -> None:

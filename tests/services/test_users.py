@@ -20,8 +20,8 @@ KARI = {"email": "Kari@Example.com ", "name": "Kari", "password": PASSWORD}
 
 
 async def signed_in(users: Users, **given: Any) -> str:
-    asked = {"email": "kari@example.com", "password": PASSWORD} | given
-    return (await users.sign_in(address="192.0.2.1", user_agent="a browser", **asked))[1]
+    asked = {"email": "kari@example.com", "password": PASSWORD, "address": "192.0.2.1"} | given
+    return (await users.sign_in(user_agent="a browser", **asked))[1]
 
 
 async def session_of(users: Users, text: str) -> tuple[Session, User]:
@@ -39,6 +39,19 @@ async def test_only_the_first_user_is_made_by_setting_up(users: Users) -> None:
         await users.set_up(**KARI | {"email": "other@example.com"})
 
 
+async def test_every_setup_link_is_good_until_the_first_user_is_made(users: Users) -> None:
+    links = [await users.open_setup(), await users.open_setup()]
+    assert len(set(links)) == 2
+    assert [await users.is_setup_token(each) for each in (*links, "", "made up")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    await users.set_up(**KARI)
+    assert [await users.is_setup_token(each) for each in links] == [False, False]
+
+
 async def test_a_password_is_kept_as_argon2id_and_shown_to_nobody(users: Users) -> None:
     owner = await users.set_up(**KARI)
     assert owner.password_hash.reveal().startswith("$argon2id$")
@@ -50,6 +63,9 @@ async def test_a_password_is_kept_as_argon2id_and_shown_to_nobody(users: Users) 
     [
         ("email", "kari"),
         ("email", "a b@example.com"),
+        ("email", "a\0@example.com"),
+        ("email", "a@example\x1b[31m.com"),
+        ("email", "a@example\x9b31m.com"),
         ("name", " "),
         ("password", "short"),
         ("password", "a" * 20),
@@ -101,6 +117,48 @@ async def test_tries_are_slowed_by_where_they_come_from(users: Users) -> None:
             await signed_in(users, email=f"{number}@example.com")
     with pytest.raises(errors.TooMany):
         await signed_in(users)
+
+
+async def test_whoever_tries_an_account_does_not_keep_its_owner_out(users: Users) -> None:
+    await users.set_up(**KARI)
+    for _ in range(5):
+        with pytest.raises(errors.Unauthenticated):
+            await signed_in(users, password="wrong wrong wrong", address="198.51.100.7")
+    with pytest.raises(errors.TooMany):
+        await signed_in(users, address="198.51.100.7")
+    assert await signed_in(users, address="192.0.2.1")
+
+
+async def test_many_together_are_slowed_but_not_who_is_signed_in_from_there(users: Users) -> None:
+    await users.set_up(**KARI)
+    await signed_in(users, address="2001:db8:0:1::1")
+    for number in range(59):
+        with pytest.raises(errors.Unauthenticated):
+            await signed_in(users, password="wrong wrong", address=f"198.51.100.{number}")
+    with pytest.raises(errors.TooMany):
+        await signed_in(users, address="192.0.2.1")
+    assert await signed_in(users, address="2001:db8:0:1::2")
+
+
+@pytest.mark.parametrize(
+    ("places", "are_one"),
+    [
+        (["2001:db8::1", "2001:db8::2:0:0:1"], True),
+        (["2001:db8::1", "2001:db8:0:1::1"], False),
+        (["192.0.2.1", "::ffff:192.0.2.1"], True),
+        (["192.0.2.1", "192.0.2.2"], False),
+        (["", "a socket"], False),
+    ],
+)
+async def test_a_caller_cannot_come_from_everywhere_at_once(
+    users: Users, places: list[str], *, are_one: bool
+) -> None:
+    await users.set_up(**KARI)
+    for number in range(20):
+        with pytest.raises(errors.Unauthenticated):
+            await signed_in(users, email=f"{number}@example.com", address=places[0])
+    with pytest.raises(errors.TooMany if are_one else errors.Unauthenticated):
+        await signed_in(users, email="last@example.com", address=places[1])
 
 
 async def test_a_session_ends_when_idle_and_in_any_case(users: Users, clock: SetClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import sys
@@ -51,6 +52,27 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.StoreBroken):
         await SqliteStore(path).open(now=NOW)
     assert path.read_bytes().startswith(b"these are somebody's notes")
+
+
+async def test_the_file_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE users (name)")
+        connection.execute("CREATE TABLE orders (number)")
+    connection.close()
+    with pytest.raises(errors.InvalidSettings, match=r"another program: .*\(users\)"):
+        await SqliteStore(path).open(now=NOW)
+    with sqlite3.connect(path) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
+    connection.close()
+    assert tables == [("orders",), ("users",)]
+
+
+async def test_a_lock_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "s.db.lock"
+    lock.mkdir()
+    with pytest.raises(errors.Unavailable, match=r"cannot write .*s\.db\.lock: .*another user"):
+        await SqliteStore(tmp_path / "s.db").open(now=NOW)
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -144,6 +166,33 @@ async def test_a_unit_that_fails_takes_nobody_with_it(store_path: Path) -> None:
     await store.add_application(other)
     assert await store.get_application("b") == other
     await store.close()
+
+
+@pytest.mark.parametrize("together", [1, 3])
+async def test_a_unit_that_fails_between_a_statement_and_its_rows_takes_nobody_with_it(
+    store_path: Path, together: int
+) -> None:
+    store = SqliteStore(store_path)
+    await store.open(now=NOW)
+    await store.add_application(making.an_application(uid="a"))
+    kept: list[object] = []
+
+    def broken(connection: sa.Connection) -> None:
+        renamed = (
+            sa.update(schema.applications).values(name="x").returning(schema.applications.c.id)
+        )
+        kept.append(connection.execute(renamed))  # as a traceback would
+        raise ValueError
+
+    tried = await asyncio.gather(
+        *(store.write(broken) for _ in range(together)), return_exceptions=True
+    )
+    assert [type(each) for each in tried] == [ValueError] * together
+    await store.add_application(making.an_application(uid="b"))
+    found = await store.get_application("a")
+    await store.close()
+    assert found is not None
+    assert found.name == "Acme"
 
 
 async def test_migrations_end_at_the_tables_the_code_knows(tmp_path: Path) -> None:

@@ -84,3 +84,24 @@ def _valid(route: Route) -> dict[str, object]:
     if "headers" in route.path:
         return {"headers": {}}
     return {"url": "http://127.0.0.1:59999/", "since": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("token", {"name": "narrow", "appId": "default"}),
+        ("token", {"name": "brief", "expires_at": "2099-01-01T00:00:00Z"}),
+        (
+            "user",
+            {"email": "v@x.test", "name": "V", "password": "correct horse 9", "rolle": "viewer"},
+        ),
+    ],
+    ids=["application", "end", "role"],
+)
+def test_what_limits_a_right_is_never_passed_over(
+    api: httpx.Client, path: str, body: dict[str, str]
+) -> None:
+    """Unread, it would leave a token for everything, or an owner."""
+    answer = api.post(path, json=body)
+    assert answer.status_code == 422
+    assert list(body)[-1] in answer.json()["detail"][0]["msg"]

@@ -78,12 +78,17 @@ def test_a_reply_comes_back_as_it_was_set(api: httpx.Client) -> None:
         "mode": "drip",
         "dripMs": 20,
         "times": 3,
+        "chance": 0.25,
+        "seed": 7,
+        "size": 5,
+        "retryDateMs": 1_500,
     }
     made = a_bin(api, **reply)
     assert made["reply"] == reply
     assert api.get(f"bin/{made['id']}").json()["reply"] == reply
     bare = api.put(f"bin/{made['id']}/reply", json={}).json()["reply"]
     assert (bare["mode"], bare["dripMs"], bare["times"]) == ("whole", 1_000, 0)
+    assert (bare["chance"], bare["seed"], bare["size"], bare["retryDateMs"]) == (1, None, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +101,17 @@ def test_a_reply_comes_back_as_it_was_set(api: httpx.Client) -> None:
         ({"times": 101}, "times"),
         ({"statusCode": 101}, "statusCode"),
         ({"mode": "explode"}, "mode"),
+        ({"chance": 1.01}, "chance"),
+        ({"chance": -0.1}, "chance"),
+        ({"seed": 10**9}, "seed"),
+        ({"retryDateMs": 7 * 86_400_000 + 1}, "retryDateMs"),
+        ({"mode": "truncated"}, "body"),
+        ({"mode": "bad_chunk", "statusCode": 204}, "statusCode"),
+        ({"mode": "loop"}, "statusCode"),
+        ({"mode": "loop", "statusCode": 302, "headers": [["Location", "/"]]}, "headers"),
+        ({"mode": "oversized"}, "size"),
+        ({"mode": "oversized", "size": (100 << 20) + 1}, "size"),
+        ({"mode": "flood", "size": (1 << 20) + 1}, "size"),
     ],
 )
 def test_a_reply_that_cannot_be_is_named_by_its_field(

@@ -205,7 +205,7 @@ async def test_the_page_needs_nothing_from_elsewhere_and_has_the_strict_policy(
     assert "<form" not in answer.text
     assert not re.search(r"<[^>]+ (?:style|on\w+)=", answer.text)
     asked = re.findall(r'<(?:link|script|img)[^>]* (?:src|href)="([^"]+)"', answer.text)
-    assert len(asked) == 3
+    assert len(asked) == 4
     for path in asked:
         assert path.startswith("/catalog/-/static/")
         file = await anybody.get(path)

@@ -221,11 +221,11 @@ def test_every_operation_of_the_official_package_is_answered_on_purpose() -> Non
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/v1/app/x/msg/bulk-expunge"),
-        ("POST", "/api/v1/app/x/endpoint/y/replay-missing/"),
+        ("GET", "/api/v1/app/x/poller/sink"),
+        ("POST", "/api/v1/app/x/endpoint/y/cancel-msgs/"),
         ("GET", "/api/v1/app/x/stream/sink"),
         ("POST", "/api/v1/auth/app-portal-access/x"),
-        ("GET", "/api/v1/background-task"),
+        ("GET", "/api/v1/stream"),
         ("GET", "/ingest/api/v1/source"),
     ],
 )

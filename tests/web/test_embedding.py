@@ -57,6 +57,17 @@ async def test_an_event_created_in_process_arrives(tmp_path: Path, receiver: Rec
     assert json.loads(body) == {"payment_id": "31"}
 
 
+@pytest.mark.parametrize(
+    "value", [float("nan"), [{"deep": float("-inf")}], object(), "\ud800", {1j: 2}]
+)
+async def test_what_json_cannot_say_is_refused(tmp_path: Path, value: Any) -> None:
+    async with a_stafett(tmp_path) as stafett:
+        with pytest.raises(errors.Invalid, match="not JSON"):
+            await stafett.messages.create("payment_received", {"payment_id": "1", "a": value})
+        kept = await stafett.messages.create("payment_received", {"payment_id": "1", "a": [None]})
+        assert kept.payload == b'{"payment_id":"1","a":[null]}'
+
+
 async def test_without_dispatch_another_life_sends_it(tmp_path: Path, receiver: Recorder) -> None:
     async with a_stafett(tmp_path, dispatch=False) as stafett, client(stafett.asgi()) as api:
         wish = {"url": receiver.url("/later")}
@@ -117,6 +128,8 @@ async def test_it_works_below_a_prefix_where_no_lifespan_event_comes(tmp_path: P
             assert "/hooks/in/" in made["url"]
             assert (await api.post(made["url"])).status_code == 200
             assert (await api.get("/api/v1/app")).status_code == 404
+            described = (await api.get("/hooks/openapi.json")).json()
+            assert described["servers"] == [{"url": "/hooks"}]
     finally:
         await stafett.stop()
 
@@ -124,6 +137,7 @@ async def test_it_works_below_a_prefix_where_no_lifespan_event_comes(tmp_path: P
 def test_the_openapi_document_holds_together(api: httpx.Client) -> None:
     document = api.get(str(api.base_url).replace("/api/v1/", "/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": "/"}]
     operations = [each for path in document["paths"].values() for each in path.values()]
     names = [each["operationId"] for each in operations]
     assert len(names) == len(set(names)) > 40

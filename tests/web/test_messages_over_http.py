@@ -160,12 +160,17 @@ def test_what_is_wrong_with_one_message_does_not_touch_the_others(
         EVENT | {"eventId": "twice"},
         EVENT | {"eventType": "no spaces"},
         EVENT | {"payload": {"a": "x" * 1_100_000}},
+        {"payload": {}},
+        EVENT | {"channels": 5},
+        31,
         EVENT,
     ]
     answer = api.post(f"app/{app}/msg/batch", json={"messages": wishes})
     statuses = [each["status"] for each in answer.json()["data"]]
-    assert statuses == [202, 422, 409, 202, 409, 422, 413, 202]
+    assert statuses == [202, 422, 409, 202, 409, 422, 413, 422, 422, 422, 202]
     assert len(api.get(f"app/{app}/msg").json()["data"]) == 4
+    [missing] = answer.json()["data"][7]["error"]["detail"]
+    assert "eventType" in str(missing)
 
 
 def test_a_body_that_is_too_large_is_refused(api: httpx.Client, app: str) -> None:
@@ -369,3 +374,14 @@ def test_what_was_owed_to_a_deleted_webhook_is_still_told(
     assert [(each["id"], each["name"]) for each in answer.json()["data"]] == [
         (endpoint, "(deleted)")
     ]
+
+
+def test_an_event_id_that_is_wrong_is_named_as_it_was_sent(api: httpx.Client) -> None:
+    api.post("app?get_if_exists=true", json={"name": "Named", "uid": "named-as-sent"})
+    body = {"eventType": "a.b", "payload": {}, "eventId": "not a word"}
+    alone = api.post("app/named-as-sent/msg", json=body)
+    assert alone.status_code == 422, alone.text
+    assert ["body", "eventId"] in [each["loc"] for each in alone.json()["detail"]]
+    together = api.post("app/named-as-sent/msg/batch", json={"messages": [body]})
+    assert '"eventId"' in together.text
+    assert '"uid"' not in together.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 from typing import Any
@@ -174,3 +175,26 @@ def test_text_with_nul_does_no_harm(api: httpx.Client, name: str) -> None:
     text: Any = {"a": "x\0y"} if name == "metadata" else "x\0y"
     answer = api.post("app", json={"name": "A"} | {name: text})
     assert answer.status_code in {201, 422}, answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b'{"name": "\\ud800"}', "surrogate"),
+        (b'{"name": "a', "truncated"),
+        (b'{"name": "a", "metadata": {"a": NaN}}', "invalid character"),
+    ],
+)
+def test_a_body_that_is_no_json_is_told_why(api: httpx.Client, body: bytes, word: str) -> None:
+    answer = api.post("app", content=body)
+    refused(answer)
+    assert word in answer.json()["detail"][0]["msg"]
+
+
+def test_a_body_that_was_pressed_together_is_told_so(api: httpx.Client) -> None:
+    pressed = gzip.compress(b'{"name": "a"}')
+    answer = api.post("app", content=pressed, headers={"content-encoding": "gzip"})
+    refused(answer)
+    assert "gzip" in answer.json()["detail"]
+    plain = {"content-encoding": "identity"}
+    assert api.post("app", content=b'{"name": "a"}', headers=plain).status_code == 201

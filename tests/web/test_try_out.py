@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 import making
 from stafett import errors, signing
 from stafett.app import Stafett
 from stafett.drivers.resolver import Address, Resolver
+from stafett.engine.clock import SystemClock
 from stafett.model import EndpointOptions, FailureCause, MessageFilter, PageQuery, PayloadStyle
 from stafett.services.endpoints import NewEndpoint
 from stafett.settings import Settings, parse_networks
@@ -70,3 +73,54 @@ async def test_an_address_or_a_name_that_leads_inside_is_refused_like_any(
                 "default", NewEndpoint(url="https://example.com"), event_type="nobody_has_this"
             )
     assert receiver.at("/inside").empty()
+
+
+class StandingClock(SystemClock):
+    """A clock that a test moves by hand."""
+
+    at = making.NOW
+
+    @override
+    def now(self) -> datetime:
+        return self.at
+
+
+async def test_nobody_tries_more_than_ten_at_once_and_thirty_a_minute(
+    tmp_path: Path, receiver: Recorder
+) -> None:
+    settings = Settings(data=tmp_path, allow_networks=parse_networks("127.0.0.0/8"))
+    clock = StandingClock()
+    new = NewEndpoint(url=receiver.url("/tried-often"))
+    async with Stafett(settings, clock=clock) as stafett:
+
+        async def try_as(who: str | None) -> bool:
+            result = await stafett.deliveries.try_out("default", new, by=who)
+            return result.attempt.outcome.succeeded
+
+        for _ in range(10):
+            assert await try_as("usr_kari")
+        with pytest.raises(errors.TooMany, match="try again in 2 s") as refused:
+            await try_as("usr_kari")
+        assert refused.value.retry_after == 2.0
+        assert await try_as("usr_ola")
+        assert await try_as(None)
+        clock.at += timedelta(seconds=2)
+        assert await try_as("usr_kari")
+        with pytest.raises(errors.TooMany):
+            await try_as("usr_kari")
+        clock.at += timedelta(minutes=1)
+        for _ in range(10):
+            assert await try_as("usr_kari")
+    assert receiver.at("/tried-often").qsize() == 23
+
+
+async def test_a_process_that_only_accepts_says_what_to_do(
+    tmp_path: Path, receiver: Recorder
+) -> None:
+    settings = Settings(data=tmp_path, allow_networks=parse_networks("127.0.0.0/8"))
+    new = NewEndpoint(url=receiver.url("/not-from-here"))
+    async with Stafett(settings, dispatch=False) as silent:
+        for _ in range(11):  # and that is no try that counts
+            with pytest.raises(errors.Unavailable, match="save the webhook and send it a test"):
+                await silent.deliveries.try_out("default", new, by="usr_kari")
+    assert receiver.at("/not-from-here").empty()

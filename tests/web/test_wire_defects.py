@@ -119,7 +119,7 @@ def invalid(call: Callable[[], object]) -> list[list[Any]]:
         ("GET", "/api/v1/app?order=sideways", 400),
         ("GET", "/api/v1/app?limit=0", 422),
         ("POST", "/api/v1/app", 422),
-        ("GET", "/api/v1/background-task", 501),
+        ("GET", "/api/v1/stream", 501),
         ("GET", "/ingest/api/v1/source", 501),
     ],
 )

@@ -81,6 +81,22 @@ class LazyGroup(click.Group):
         except errors.StafettError as error:
             wrong = isinstance(error, errors.InvalidSettings)
             raise (WrongSetting if wrong else click.ClickException)(error.detail) from error
+        except FileNotFoundError:
+            if _somewhere():
+                raise
+            message = "the folder that this was started in is gone; change to one that is there"
+            raise click.ClickException(message) from None
+
+
+def _somewhere() -> bool:
+    """Whether the working folder is still there."""
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @click.group(

@@ -18,7 +18,8 @@ import click
 from stafett import egress, errors
 from stafett.cli import client, options, printing
 from stafett.cli.client import Client, path_of
-from stafett.model import Json, ScriptedReply
+from stafett.engine.clock import SystemClock
+from stafett.model import Json, ReplyMode, ScriptedReply
 from stafett.services import replies
 
 _AGAIN_SECONDS: Final = (0.0, 0.25, 1.0, 2.0, 5.0, 10.0)
@@ -47,44 +48,93 @@ def _reply(_context: click.Context, _parameter: click.Parameter, text: str) -> S
 
 _REPLY_HELP: Final = (
     "What it answers: a status such as 503, ok, fail:3, slow:5s, hang, drip:1s, gone, busy:60s"
-    " (429 with Retry-After), or redirect:URL."
+    " (429 with Retry-After), busy-date:60s, busy-nonsense, redirect:URL, loop, flaky:0.5 (503 by"
+    " chance), reset, truncated, bad-chunk, oversized:BYTES, flood:BYTES, abort or disable (503"
+    " with webhook-delivery)."
 )
 
 
-def _times(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Takes `--times` (`times`)."""
-    option = click.option(
-        "--times",
-        type=click.IntRange(0, replies.MAX_TIMES),
-        help="Give it to so many requests of a message, and a bare 200 to those after them.",
-    )
-    return option(verb)
+def _how_often(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes `--times`, `--chance` and `--seed`, each None unless given."""
+    for option in (
+        click.option(
+            "--seed",
+            type=click.IntRange(0, replies.MAX_SEED),
+            help="With a chance: whenever the reply is set, the same requests in line get it.",
+        ),
+        click.option(
+            "--chance",
+            type=click.FloatRange(0, 1),
+            help="Give it by chance, from 0 to 1, and a bare 200 otherwise.",
+        ),
+        click.option(
+            "--times",
+            type=click.IntRange(0, replies.MAX_TIMES),
+            help="Give it to so many requests of a message, and a bare 200 to those after them.",
+        ),
+    ):
+        verb = option(verb)
+    return verb
 
 
-def _on_the_wire(reply: ScriptedReply, times: int | None) -> dict[str, Json]:
-    chosen = reply if times is None else replace(reply, times=times)
-    millisecond = timedelta(milliseconds=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def _on_the_wire(reply: ScriptedReply, how_often: dict[str, Any]) -> dict[str, Json]:
+    given = {name: value for name, value in how_often.items() if value is not None}
+    chosen = replace(reply, **given)
     return {
         "statusCode": chosen.status_code,
         "headers": [list(each) for each in chosen.headers],
         "body": chosen.body.decode(),
-        "delayMs": chosen.delay // millisecond,
+        "delayMs": chosen.delay // _MILLISECOND,
         "mode": chosen.mode.value,
-        "dripMs": chosen.drip_every // millisecond,
+        "dripMs": chosen.drip_every // _MILLISECOND,
         "times": chosen.times,
+        "chance": chosen.chance,
+        "seed": chosen.seed,
+        "size": chosen.size,
+        "retryDateMs": chosen.retry_date // _MILLISECOND,
     }
+
+
+def _off_the_wire(found: dict[str, Any]) -> ScriptedReply | None:
+    """What a bin answers; None: in a way that this release does not know."""
+    reply: dict[str, Any] = found["reply"]
+    try:
+        mode = ReplyMode(reply["mode"])
+    except ValueError:
+        return None
+    return ScriptedReply(
+        status_code=reply["statusCode"],
+        headers=tuple((name, value) for name, value in reply["headers"]),
+        body=reply["body"].encode(),
+        delay=reply["delayMs"] * _MILLISECOND,
+        mode=mode,
+        drip_every=reply["dripMs"] * _MILLISECOND,
+        times=reply["times"],
+        chance=reply.get("chance", 1.0),
+        seed=reply.get("seed"),
+        size=reply.get("size", 0),
+        retry_date=reply.get("retryDateMs", 0) * _MILLISECOND,
+    )
+
+
+def _answers(found: dict[str, Any]) -> str:
+    reply = _off_the_wire(found)
+    return found["reply"]["mode"] if reply is None else replies.in_words(reply)
 
 
 @bin.command()
 @click.argument("name", required=False)
 @click.option("--reply", callback=_reply, default="ok", metavar="REPLY", help=_REPLY_HELP)
-@_times
+@_how_often
 @options.talks
 def create(
-    server: Client, *, name: str | None, reply: ScriptedReply, times: int | None, as_json: bool
+    server: Client, *, name: str | None, reply: ScriptedReply, as_json: bool, **how_often: Any
 ) -> None:
     """Make a bin: an address that answers 200, or as told, and keeps what it is sent."""
-    wanted: dict[str, Json] = {"reply": _on_the_wire(reply, times)}
+    wanted: dict[str, Json] = {"reply": _on_the_wire(reply, how_often)}
     answer = server.post(path_of("bin"), wanted if name is None else wanted | {"name": name})
     if as_json:
         return printing.raw_json(answer.body)
@@ -109,12 +159,13 @@ def list_bins(server: Client, *, limit: int, after: str | None, as_json: bool) -
     if as_json:
         return printing.raw_json(answer.body)
     printing.table(
-        ("id", "name", "caught", "url", "created"),
+        ("id", "name", "caught", "answers", "url", "created"),
         (
             (
                 each["id"],
                 each["name"],
                 each["captureCount"],
+                _answers(each),
                 each["url"],
                 printing.moment(each["createdAt"]),
             )
@@ -125,17 +176,41 @@ def list_bins(server: Client, *, limit: int, after: str | None, as_json: bool) -
     return options.more(answer.json)
 
 
+@bin.command()
+@click.argument("ref")
+@options.talks
+def show(server: Client, *, ref: str, as_json: bool) -> None:
+    """Show a bin: what it answers, and what Stafett's own delivery does after that."""
+    answer = server.get(path_of("bin", find(server, ref)["id"]))
+    if as_json:
+        return printing.raw_json(answer.body)
+    found = answer.json
+    reply = _off_the_wire(found)
+    pairs: list[tuple[str, object]] = [
+        ("id", found["id"]),
+        ("name", found["name"]),
+        ("url", found["url"]),
+        ("caught", found["captureCount"]),
+        ("created", printing.moment(found["createdAt"])),
+        ("answers", _answers(found)),
+    ]
+    if reply is not None:
+        pairs += [(f"  {name}", value) for name, value in reply.headers]
+        pairs.append(("then", replies.sequel(reply, now=SystemClock().now()).value))
+    return printing.fields(pairs)
+
+
 @bin.command("reply")
 @click.argument("ref")
 @click.argument("reply", callback=_reply)
-@_times
+@_how_often
 @options.talks
 def set_reply(
-    server: Client, *, ref: str, reply: ScriptedReply, times: int | None, as_json: bool
+    server: Client, *, ref: str, reply: ScriptedReply, as_json: bool, **how_often: Any
 ) -> None:
     """Have a bin answer so from now on: a status, or a word as `create --reply` takes it."""
     found = find(server, ref)
-    answer = server.put(path_of("bin", found["id"], "reply"), _on_the_wire(reply, times))
+    answer = server.put(path_of("bin", found["id"], "reply"), _on_the_wire(reply, how_often))
     options.done(answer, f"Set the reply of {found['name']} ({found['id']})", as_json=as_json)
 
 
@@ -221,7 +296,7 @@ def tail(server: Client, *, ref: str, from_start: bool, count: int | None, as_js
     try:
         for capture in follow(server, found, seen="0" if from_start else _newest(server, found)):
             if as_json:
-                printing.line(capture)
+                printing.line(printing.json_safe(capture))
             else:
                 show_capture(json.loads(capture))
             shown += 1
@@ -243,13 +318,14 @@ def follow(server: Client, found: dict[str, Json], *, seen: str) -> Iterator[str
     tries = 0
     while True:
         try:
+            follows = False
             for name, value in _events(server.lines(path, last_event_id=seen)):
-                if name == "open":
+                if not follows and (name != "open" or tries == 0 or _is_ready(server)):
                     _say_connected(found, again=tries > 0)
-                    tries = 0
-                elif name == "id":
+                    tries, follows = 0, True
+                if name == "id":
                     seen = value
-                else:
+                elif name == "data":
                     yield value
             lost = "the server ended the stream"
         except (OSError, client.NoServer) as error:
@@ -266,6 +342,15 @@ def follow(server: Client, found: dict[str, Json], *, seen: str) -> Iterator[str
         _look_again(server)
 
 
+def _is_ready(server: Client) -> bool:
+    """A server that stops takes a stream still, and ends it at once: that is no connection."""
+    try:
+        server.get("/ready")
+    except client.Failure:
+        return False
+    return True
+
+
 def _look_again(server: Client) -> bool:
     """A server that was started again has another address or token: whether it has."""
     before = server.server
@@ -275,11 +360,16 @@ def _look_again(server: Client) -> bool:
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """("open", ""), then ("id", number) behind ("data", JSON): seen only once it was handed on."""
+    """("open", ""), then ("id", number) behind ("data", JSON): seen only once it was handed on.
+
+    ("alive", "") now and then, where nothing came for a while.
+    """
     number = data = ""
     for line in lines:
         if line.startswith(": following"):
             yield "open", ""
+        elif line.startswith(":"):
+            yield "alive", ""
         elif line.startswith("id:"):
             number = line[3:].strip()
         elif line.startswith("data:"):
@@ -297,12 +387,12 @@ def _say_connected(found: dict[str, Json], *, again: bool) -> None:
 
 def show_capture(capture: dict[str, Any]) -> None:
     """Print one caught request."""
-    size, peer = capture["bodySize"], printing.safe(capture["peer"])
+    size, peer = _size(capture), printing.safe(capture["peer"])
     status = capture["statusCode"]
     printing.line(
         f"#{capture['number']} {printing.moment(capture['receivedAt'])}"
         f" {printing.safe(capture['method'])} {printing.safe(capture['target'])}"
-        f" {f'answered {status}' if status else 'not answered'}, {size} bytes from {peer}"
+        f" {f'answered {status}' if status else 'not answered'}, {size} from {peer}"
         f"{' (pinned)' if capture['pinned'] else ''}"
     )
     if capture["attemptId"] is not None:
@@ -311,6 +401,11 @@ def show_capture(capture: dict[str, Any]) -> None:
         shown = "(hidden)" if egress.is_sensitive(name) else printing.safe(value)
         printing.line(f"  {printing.safe(name)}: {shown}")
     printing.line(_body(capture) + "\n")
+
+
+def _size(capture: dict[str, Any]) -> str:
+    size = f"{capture['bodySize']} bytes"
+    return f"more than the {size} kept" if capture["truncated"] else size
 
 
 def _body(capture: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def config(*, as_json: bool) -> None:
             }
             for spec, value, source in described
         ]
-        return printing.line(json.dumps(content, indent=2, ensure_ascii=False))
+        return printing.raw_json(json.dumps(content, indent=2, ensure_ascii=False).encode())
     return printing.table(
         ("setting", "value", "from", "what it is"),
         ((spec.variable, value, source, spec.description) for spec, value, source in described),

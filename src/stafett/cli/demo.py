@@ -78,6 +78,7 @@ def _print(text: str = "") -> None:
 def _story(running: serving.Running) -> None:
     """Errors: Failure."""
     server = Client(client.Server(url=running.url, token=running.token, found="the demo's own"))
+    _must_know_event(server)
     found_bin = _bin(server)
     url = f"{running.url}/in/{found_bin['url'].rpartition('/in/')[2]}"
     hook = _webhook(server, url)
@@ -88,6 +89,18 @@ def _story(running: serving.Running) -> None:
     _show(capture)
     _verify(server, hook["id"], capture)
     _say_next(running, found_bin["id"])
+
+
+def _must_know_event(server: Client) -> None:
+    """Errors: Failure, where the catalogue was left out."""
+    try:
+        server.get(path_of("event-type", EVENT))
+    except client.NotThere:
+        message = (
+            f"the demo sends the event {EVENT}, and the catalogue here does not have it: start the"
+            " demo with STAFETT_CATALOG=multisite, or in a folder of its own (--data)"
+        )
+        raise client.Failure(message) from None
 
 
 def _bin(server: Client) -> dict[str, Json]:

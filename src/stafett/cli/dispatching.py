@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from stafett import app, errors
-from stafett.cli import listening, printing, serving
+from stafett.cli import listening, logs, printing, serving
 from stafett.cli.serving import Role, Running
 from stafett.settings import Settings
 
@@ -30,7 +30,13 @@ def dispatch(**flags: Any) -> None:
     _require_shared(loaded.settings, "stafett dispatch")
     port = _PORT if loaded.sources["port"] == "default" else loaded.settings.port
     listener = listening.listen(loaded.settings.host, port)
-    sys.exit(serving.run(loaded.settings, listener, say=_announce, role=Role.SENDS))
+    say = _announce_json if loaded.settings.log_format == "json" else _announce
+    sys.exit(serving.run(loaded.settings, listener, say=say, role=Role.SENDS))
+
+
+def _announce_json(running: Running) -> None:
+    printing.line(logs.json_line("Stafett sends what is due", url=running.url))
+    sys.stdout.flush()
 
 
 def _announce(running: Running) -> None:

@@ -6,14 +6,16 @@ It changes nothing that stays: every finding is one line, OK, WARN or FAIL.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import sqlite3
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -24,7 +26,7 @@ from stafett import app, egress, errors, settings
 from stafett.cli import client, printing
 from stafett.engine.clock import SystemClock
 from stafett.model import Secret
-from stafett.settings import Settings
+from stafett.settings import Network, Settings
 
 _OLDEST_PYTHON: Final = (3, 11)
 _OLDEST_SQLITE: Final = (3, 35, 0)
@@ -57,7 +59,7 @@ def doctor(*, data: str | None, as_json: bool) -> None:
     findings = list(_findings(chosen, data))
     if as_json:
         content = [{"level": f.level, "about": f.about, "text": f.text} for f in findings]
-        printing.line(json.dumps(content, indent=2, ensure_ascii=False))
+        printing.raw_json(json.dumps(content, indent=2, ensure_ascii=False).encode())
     else:
         for each in findings:
             printing.line(f"{each.level:4}  {each.about}: {printing.safe(each.text)}")
@@ -70,18 +72,19 @@ def doctor(*, data: str | None, as_json: bool) -> None:
 def _findings(chosen: Settings, data: str | None) -> Iterator[Finding]:
     yield python(sys.version_info[:3])
     yield folder(chosen.data)
-    server = _server(Path(data) if data is not None else None)
+    server, allowed = _server(chosen, Path(data) if data is not None else None)
     if chosen.database_url is not None and app.is_shared(chosen):
         yield postgresql(chosen.database_url)
         yield clock(SystemClock().now(), written_at=None)
     else:
         database = _database(chosen)
         yield sqlite(sqlite3.sqlite_version_info)
+        yield store(database)
         yield space(database.parent)
         yield clock(SystemClock().now(), written_at=_written_at(database))
         yield lock(database, running=server.level == "OK")
     yield server
-    yield reach(chosen)
+    yield reach(allowed)
 
 
 # --- what is looked at ------------------------------------------------------------------------
@@ -132,6 +135,57 @@ def folder(data: Path) -> Finding:
     return Finding(level="OK", about="data folder", text=f"{data} {made}")
 
 
+def store(database: Path) -> Finding:
+    """Whether the database can be read, and is of this release; only looked at."""
+    try:
+        if not database.exists():
+            text = f"{database} does not exist yet; the first start makes it"
+            return Finding(level="OK", about="database", text=text)
+        revision = _revision(database)
+        mode = stat.S_IMODE(database.stat().st_mode)
+        folder_mode = database.absolute().parent.stat().st_mode
+    except (sqlite3.Error, OSError) as error:
+        text = f"{database} cannot be read ({error}); see whose it is, or restore a backup"
+        return Finding(level="FAIL", about="database", text=text)
+    judged = schema(revision)
+    size = f"{database.stat().st_size / (1 << 20):.1f} MiB"
+    text = f"{database}, {size}, mode {mode:o}; {judged.text}"
+    if judged.level == "OK" and os.name == "posix" and mode & 0o066 and folder_mode & 0o011:
+        text += "; other users can get at it: chmod 600"
+        return replace(judged, level="WARN", text=text)
+    return replace(judged, text=text)
+
+
+def schema(revision: str | None) -> Finding:
+    """Whether this release can use a database of this schema; None where it has none."""
+    if revision is None:
+        text = "no schema of Stafett's in it; a start makes one where it is empty"
+        return Finding(level="WARN", about="database", text=text)
+    if revision == app.HEAD:
+        return Finding(level="OK", about="database", text=f"schema {revision}, this release's")
+    if revision < app.HEAD:
+        text = f"schema {revision}; the next start brings it to {app.HEAD}"
+        return Finding(level="OK", about="database", text=text)
+    text = (
+        f"schema {revision} is a newer Stafett's, this one knows {app.HEAD}: install that release"
+        " again, or restore the backup from before it ran"
+    )
+    return Finding(level="FAIL", about="database", text=text)
+
+
+def _revision(database: Path) -> str | None:
+    """Errors: sqlite3.Error."""
+    # Without a log beside it nobody writes, and looking must not make one.
+    still = not database.with_name(f"{database.name}-wal").exists()
+    uri = f"{database.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
+        asked = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        if not connection.execute(asked).fetchone()[0]:
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
 def space(data: Path) -> Finding:
     """Whether there is room to accept events."""
     free = shutil.disk_usage(_nearest(data)).free
@@ -173,32 +227,48 @@ def lock(database: Path, *, running: bool) -> Finding:
     return Finding(level="OK", about="lock", text="free")
 
 
-def _server(data: Path | None) -> Finding:
+def _server(chosen: Settings, data: Path | None) -> tuple[Finding, tuple[Network, ...] | None]:
+    """Whether it answers; and what its webhooks may reach, None where only it knows."""
     try:
         found = client.find(data)
         asked = client.Client(found)
         asked.get("/ready")
         asked.get(client.path_of("event-type"), limit=1)
     except client.NoServer as error:
-        return Finding(level="WARN", about="server", text=error.message)
+        text = error.message
+        return Finding(level="WARN", about="server", text=text), chosen.allow_networks
     except (client.Failure, errors.StafettError) as error:
         text = str(error) or "it is not ready"
-        return Finding(level="FAIL", about="server", text=text)
-    return Finding(level="OK", about="server", text=f"{found.url} is ready ({found.found})")
+        return Finding(level="FAIL", about="server", text=text), chosen.allow_networks
+    text = f"{found.url} is ready ({found.found})"
+    return Finding(level="OK", about="server", text=text), _allowed_by(found, chosen)
 
 
-def reach(chosen: Settings) -> Finding:
+def _allowed_by(found: client.Server, chosen: Settings) -> tuple[Network, ...] | None:
+    """What the running server was started with, flags and all."""
+    try:
+        told = client.read_found(chosen.data)
+        if told["url"] == found.url:
+            return settings.parse_networks(told["allow_networks"])
+    except (client.Failure, KeyError, ValueError):
+        pass
+    return None
+
+
+def reach(allowed: tuple[Network, ...] | None) -> Finding:
     """What webhooks may reach."""
-    policy = egress.Policy(allow_networks=chosen.allow_networks)
-    allowed = settings.show(chosen.allow_networks)
-    if not egress.vet("127.0.0.1", policy=policy).allowed:
-        more = f" and {allowed}" if allowed else ""
+    if allowed is None:
+        text = "the running server's own setting; its admin shows it, under Settings"
+        return Finding(level="OK", about="egress", text=text)
+    shown = settings.show(allowed)
+    if not egress.vet("127.0.0.1", policy=egress.Policy(allow_networks=allowed)).allowed:
+        more = f" and {shown}" if shown else ""
         text = (
             f"the public internet{more}; not this machine: for development start the server with"
             " --allow-network 127.0.0.0/8"
         )
         return Finding(level="OK", about="egress", text=text)
-    text = f"the public internet and {allowed}: this machine's own services can be reached"
+    text = f"the public internet and {shown}: this machine's own services can be reached"
     return Finding(level="WARN", about="egress", text=f"{text}; for development only")
 
 

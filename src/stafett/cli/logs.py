@@ -14,6 +14,7 @@ from typing import Literal
 from typing_extensions import override
 
 from stafett.cli import printing
+from stafett.engine.clock import SystemClock
 
 
 class TextLines(logging.Formatter):
@@ -42,7 +43,14 @@ class JsonLines(logging.Formatter):
         traceback = _traceback(self, record).strip()
         if traceback:
             content["traceback"] = traceback
-        return json.dumps(content, ensure_ascii=False)
+        return printing.json_safe(json.dumps(content, ensure_ascii=False))
+
+
+def json_line(message: str, *, level: str = "info", **more: str) -> str:
+    """A line of the server's own, beside what is logged, in the same form."""
+    at = SystemClock().now().isoformat(timespec="milliseconds")
+    content = {"at": at, "level": level, "logger": "stafett", "message": message, **more}
+    return printing.json_safe(json.dumps(content, ensure_ascii=False))
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -345,29 +347,42 @@ def resend(server: Client, *, message_ref: str, webhook_ref: str, app: str, as_j
     options.done(server.post(path, {}), done, as_json=as_json)
 
 
+def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """`2h` is two hours ago; anything else has to be a time with its offset."""
+    if text is None:
+        return None
+    try:
+        return (SystemClock().now() - settings.parse_duration(text.removesuffix("ago"))).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    with contextlib.suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.isoformat()
+    message = f"{printing.safe(text)!r} is not a time; say 2h ago, or 2026-11-24T12:00:00Z"
+    raise click.BadParameter(message)
+
+
 @click.command()
 @click.argument("ref", metavar="WEBHOOK")
 @click.option(
-    "--since", required=True, metavar="WHEN", help="2h ago, say, or a time: 2026-11-24T12:00:00Z."
+    "--since",
+    required=True,
+    callback=_moment,
+    metavar="WHEN",
+    help="2h ago, say, or a time: 2026-11-24T12:00:00Z.",
 )
-@click.option("--until", metavar="WHEN", help="The end of the range, likewise [now].")
+@click.option(
+    "--until", callback=_moment, metavar="WHEN", help="The end of the range, likewise [now]."
+)
 @options.of_app
 @options.talks
 def recover(
     server: Client, *, ref: str, since: str, until: str | None, app: str, as_json: bool
 ) -> None:
     """Send a webhook everything that failed since a time again."""
-    content = {"since": _moment(since)} | ({} if until is None else {"until": _moment(until)})
+    content = {"since": since} | ({} if until is None else {"until": until})
     found = webhooks.find(server, app, ref)
     answer = server.post(path_of("app", app, "endpoint", found["id"], "recover"), content)
     done = f"Recovering {found['name']} since {content['since']}: {answer.json['id']}"
     options.done(answer, done, as_json=as_json)
-
-
-def _moment(text: str) -> str:
-    """`2h` is two hours ago; anything else is taken for a time, and the server judges it."""
-    try:
-        ago = settings.parse_duration(text.removesuffix("ago"))
-    except ValueError:
-        return text
-    return (SystemClock().now() - ago).isoformat()

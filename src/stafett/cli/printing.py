@@ -1,4 +1,4 @@
-"""Prints for people: plain lines and aligned tables, and JSON just as the server sent it.
+"""Prints for people: plain lines and aligned tables, and JSON as the server sent it.
 
 What strangers wrote (bodies, headers, names) reaches a terminal only without control characters.
 """
@@ -44,9 +44,26 @@ def line(text: str = "", *, err: bool = False) -> None:
 
 
 def raw_json(body: bytes) -> None:
-    """Print the server's JSON as it came; nothing where it sent nothing."""
+    """Print the server's JSON; nothing where it sent nothing.
+
+    As it came, but that what could steer a terminal is escaped, which any reader undoes.
+    """
     if body:
-        click.echo(body)
+        click.echo(json_safe(body.decode(errors="replace")).encode())
+
+
+def json_safe(text: str) -> str:
+    """JSON that says the same, on as many lines, in characters that all can be seen."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(char: str) -> str:
+    """JSON lets all from U+007F on stand; below U+0020 only what is between its values."""
+    if char in "\n\r\t" or unicodedata.category(char) not in _HIDDEN:
+        return char
+    return json.dumps(char)[1:-1]
 
 
 def pretty(value: Json) -> str:

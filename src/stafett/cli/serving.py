@@ -30,6 +30,7 @@ from stafett.cli import client, listening, logs, notify, printing
 from stafett.cli.found import Found
 from stafett.model import Secret
 from stafett.settings import Network, Settings
+from stafett.web import bounds
 from stafett.web.protocol import RestingProtocol
 
 _STREAMS_END_SECONDS: Final = 20
@@ -133,7 +134,16 @@ def serve(*, no_dispatch: bool, **flags: Any) -> None:
     loaded = load(**flags)
     listener = listening.listen(loaded.settings.host, loaded.settings.port)
     role = Role.ACCEPTS if no_dispatch else Role.BOTH
-    sys.exit(run(loaded.settings, listener, say=announce, role=role, sources=loaded.sources))
+    say = announce_json if loaded.settings.log_format == "json" else announce
+    sys.exit(run(loaded.settings, listener, say=say, role=role, sources=loaded.sources))
+
+
+def announce_json(running: Running) -> None:
+    """The same in one line for who collects logs: the link that makes the owner is `setup`."""
+    link = "admin" if running.setup_token is None else "setup"
+    more = {"url": running.url, "data": str(running.data), link: running.admin_url}
+    printing.line(logs.json_line(f"Stafett serves at {running.url}", **more))
+    sys.stdout.flush()
 
 
 def announce(running: Running) -> None:
@@ -167,6 +177,7 @@ def run(
     Unavailable; whatever `story` raises.
     """
     logs.begin(chosen.log_format)
+    bounds.raise_descriptors()
     sys.setswitchinterval(_SWITCH_SECONDS)
     # What is loaded by now stays; looking at it again and again costs 5 % of a busy server.
     gc.freeze()
@@ -174,7 +185,13 @@ def run(
     with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         serving = _Serving(chosen, listener, say=say, story=story, role=role)
         serving.tell_sources(sources or {})
-        return runner.run(serving.run())
+        try:
+            return runner.run(serving.run())
+        except errors.StafettError as error:
+            if not serving.says_json:
+                raise
+            printing.line(logs.json_line(error.detail, level="error"), err=True)
+            return 2 if isinstance(error, errors.InvalidSettings) else 1
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -184,6 +201,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def _ending_signals() -> Generator[int]:
+    """Those that end the server; a closed terminal's is one, unless `nohup` had it ignored."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    hang_up: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        yield hang_up
 
 
 class _Serving:
@@ -217,11 +242,14 @@ class _Serving:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(chosen.trusted_proxies),
+                forwarded_allow_ips=[str(each) for each in chosen.trusted_proxies],
                 log_config=None,
                 timeout_graceful_shutdown=_STREAMS_END_SECONDS,
             )
         )
+        self.says_json = chosen.log_format == "json" and story is None
+        """A demo talks to a person, however its log is written."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = False
 
@@ -232,7 +260,7 @@ class _Serving:
     async def run(self) -> int:
         self._loop = asyncio.get_running_loop()
         # Before anything else; and they stay, as a second signal may come during the last writes.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ending_signals():
             signal.signal(number, self._on_signal)
         async with notify.watched(self._manager), self._stafett:
             await self._serve()
@@ -261,7 +289,7 @@ class _Serving:
             yield running
             return
         users = self._stafett.users
-        setup = None if await users.somebody() else Secret(users.open_setup())
+        setup = None if await users.somebody() else Secret(await users.open_setup())
         async with self._found.at(running.url) as token:
             yield replace(running, token=token, setup_token=setup)
 
@@ -271,7 +299,8 @@ class _Serving:
             if self._stafett.stopping.is_set():
                 return
             await asyncio.sleep(0)
-        self._say(running)
+        with contextlib.suppress(OSError):  # the server is there, whoever reads of it
+            self._say(running)
         self._manager.ready(f"Serves at {running.url}")
         told = asyncio.create_task(self._tell(running))
         while not self._stafett.stopping.is_set() and self._stafett.broken is None:
@@ -295,10 +324,12 @@ class _Serving:
         self._server.should_exit = True
 
     def _end_in_order(self) -> None:
-        printing.line(
-            "Stopping: what is under way ends first; a second signal ends at once", err=True
-        )
         self._end()
+        text = "Stopping: what is under way ends first; a second signal ends at once"
+        try:
+            printing.line(logs.json_line(text) if self.says_json else text, err=True)
+        except OSError:
+            sys.stderr = None  # nobody reads it any more, and Python is not to try at its end
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """The first signal ends in good order, the second at once."""

@@ -353,6 +353,13 @@ sessions = sa.Table(
     sa.Column("user_agent", sa.Text, nullable=False),
 )
 
+setup_links = sa.Table(
+    "setup_links",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("made_at", Moment, nullable=False),
+)
+
 audit = sa.Table(
     "audit",
     metadata,
@@ -374,6 +381,40 @@ idempotency_keys = sa.Table(
     sa.Column("status_code", sa.Integer),
     sa.Column("body", sa.LargeBinary),
     sa.Column("created_at", Moment, nullable=False, index=True),
+    sa.Column("held_until", Moment),
+    sqlite_with_rowid=False,
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("app_id", sa.Text, nullable=False),
+    sa.Column("endpoint_id", sa.Text, nullable=False),
+    sa.Column("wanted", JsonText, nullable=False),
+    sa.Column("cursor", sa.Text),
+    sa.Column("sent_count", sa.BigInteger, nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("due_at", Moment),
+    sa.Column("claim_id", sa.Text),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index(
+        "ix_tasks_due",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+    sa.Index(None, "app_id", "id"),
+)
+
+tries = sa.Table(
+    "tries",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("free_at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -392,8 +433,24 @@ bins = sa.Table(
     sa.Column("reply_drip_us", sa.BigInteger, nullable=False, server_default="1000000"),
     sa.Column("reply_times", sa.Integer, nullable=False, server_default="0"),
     sa.Column("reply_since", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reply_chance", sa.Float, nullable=False, server_default="1"),
+    sa.Column("reply_seed", sa.BigInteger),
+    sa.Column("reply_size", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reply_retry_date_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("capture_count", sa.BigInteger, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+)
+
+bin_answers = sa.Table(
+    "bin_answers",
+    metadata,
+    sa.Column("bin_id", sa.Text, primary_key=True),
+    sa.Column("since", sa.BigInteger, primary_key=True),
+    sa.Column("counted", sa.Text, primary_key=True),
+    sa.Column("answer_count", sa.Integer, nullable=False),
+    sa.Column("counted_at", Moment, nullable=False),
+    sa.Index(None, "bin_id", "counted_at"),
+    sqlite_with_rowid=False,
 )
 
 captures = sa.Table(

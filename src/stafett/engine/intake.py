@@ -140,19 +140,29 @@ class Intake:
             raise
         return verdict
 
+    def check_sends(self) -> None:
+        """Errors: Unavailable, where this process makes no requests to receivers."""
+        if self._dispatch is None:
+            text = (
+                "this process does not send, it only accepts (--no-dispatch): try the URL on one"
+                " that sends, or save the webhook and send it a test event, which one of those does"
+            )
+            raise errors.Unavailable(text)
+        if self._dispatch.stopping:
+            text = "this process is about to end and does not send any more; ask again"
+            raise errors.Unavailable(text)
+
     async def try_out(self, message: Message, endpoint: Endpoint) -> Attempt:
         """The attempt of a test message for an endpoint that is not stored; nothing of it is kept.
 
-        Errors: Unavailable (this process does not send).
+        Errors: as `check_sends`.
         """
-        dispatch = self._dispatch
-        if dispatch is None or dispatch.stopping:
-            text = "this process does not send; ask one that does"
-            raise errors.Unavailable(text)
+        self.check_sends()
+        assert self._dispatch is not None  # noqa: S101 - that was checked
         now = message.created_at
         delivery = NewDelivery(id=self.ids.delivery(now), endpoint_id=endpoint.id, due_at=now)
         claim = Claim(id=self.ids.claim(now), lease_until=now)
-        return await dispatch.send_once(_to_due(message, delivery, claim), endpoint)
+        return await self._dispatch.send_once(_to_due(message, delivery, claim), endpoint)
 
     def verdict_within(self, endpoint: Endpoint) -> timedelta:
         """How long the attempt of a test may take, being recorded included."""

@@ -124,7 +124,10 @@ class Applications:
         application = await self._store.get_application(ref)
         if application is None:
             _check_upsert_uid(ref, new.uid)
-            return await self.create(new), True
+            try:
+                return await self.create(new), True
+            except errors.Conflict:  # somebody was faster: it is there to be replaced
+                application = await self.get(ref)
         changes = _all_of(new)
         if new.uid is None and ref == application.uid:
             del changes["uid"]

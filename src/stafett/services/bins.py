@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from stafett import errors, ids, model
 from stafett.engine.batch import Batcher
 from stafett.ids import AttemptId, BinId, CaptureId, Ids, MessageId
-from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, ScriptedReply
+from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ScriptedReply
 from stafett.services import fields, replies
 from stafett.services.answers import Answer, Answers
 from stafett.services.tails import AT_ONCE, Tail, Tails
@@ -55,6 +55,8 @@ class Caught:
     body: bytes
     truncated: bool = False
     peer: str
+    breakable: bool = False
+    """Its answer may be broken off."""
 
 
 Flush = Callable[[Sequence[Capture]], Awaitable[Sequence[Capture | None]]]
@@ -129,7 +131,7 @@ class Bins:
         self._batch = batch(self._flush)
         self._waiting_bytes = 0
         self._known: dict[str, Bin] = {}
-        self._answers = Answers(store)
+        self._answers = Answers(store, clock=clock, entropy=entropy)
         self._changes = 0
         self._tails = Tails(store)
 
@@ -198,12 +200,15 @@ class Bins:
     async def catch(self, catch_token: str, caught: Caught) -> Answer:
         """Keep a request; what to reply once it is on disk (to take the time for it is the web's).
 
-        A body over 1 MiB is cut and marked. Where too many wait for an answer already, it is a 503.
+        A body over 1 MiB is cut and marked. Where too many wait for an answer already, it is a 503,
+        and where the answer would have to be broken and cannot be, a 501.
         Errors: NotFound, Unavailable (too much waits for the disk; nothing was kept).
         """
         known = await self._caught_by(catch_token)
         webhook_id = webhook_id_of(caught.headers)
-        answer = await self._answers.to(known, webhook_id)
+        answer = await self._answers.to(
+            known, webhook_id, target=caught.target, breakable=caught.breakable
+        )
         with contextlib.ExitStack() as stack:
             stack.enter_context(answer)
             if self._waiting_bytes > _MAX_WAITING_BYTES:
@@ -319,6 +324,7 @@ class Bins:
         """Another process has changed this bin, or deleted it."""
         for known in [each for each in self._known.values() if each.id == bin_id]:
             self._forget(known)
+        self._answers.forget(bin_id)
         self._changes += 1
 
     def caught(self, bin_id: BinId | None) -> None:
@@ -328,6 +334,7 @@ class Bins:
     def _forget(self, known: Bin) -> None:
         self._changes += 1
         self._known.pop(known.catch_token, None)
+        self._answers.forget(known.id)
 
     def _numberless(
         self, known: Bin, caught: Caught, *, webhook_id: str | None, reply: ScriptedReply
@@ -346,7 +353,7 @@ class Bins:
             body_truncated=caught.truncated or len(caught.body) > MAX_BODY_BYTES,
             peer=caught.peer,
             received_at=now,
-            status_code=_NO_ANSWER if reply.mode is ReplyMode.HANG else reply.status_code,
+            status_code=reply.status_code if replies.answers(reply) else _NO_ANSWER,
             message_id=message_id,
             attempt_id=attempt_id,
             webhook_id=webhook_id,

@@ -7,9 +7,10 @@ events take the same way, marked as such.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -27,15 +28,12 @@ from stafett.model import (
     Message,
     Page,
     PageQuery,
-    Task,
 )
-from stafett.services.endpoints import Endpoints, NewEndpoint
+from stafett.services.endpoints import Endpoints, NewEndpoint, refuse_if_disabled
 from stafett.services.event_types import EventTypes
 from stafett.services.messages import Messages
 from stafett.store import DeliveryQuery, Found, ListedDelivery, NewDelivery, Store
 
-MAX_RECOVER_RANGE: Final = timedelta(days=30)
-_RECOVER_ROUND: Final = 500
 _TEST_RETENTION: Final = timedelta(days=7)
 MAX_RESEND: Final = 1_000
 """Deliveries that are sent again at a time by what they have in common."""
@@ -45,6 +43,9 @@ _LOOK_BY_ENDPOINT: Final = 20_000
 _MAX_SEARCHES: Final = 20
 _AT_ONCE: Final = 100
 _DESTINATIONS_EACH: Final = 5
+# A URL that is tried is a request to wherever somebody says.
+_TRY_OUTS_AT_ONCE: Final = 10
+_TRY_OUT_EVERY: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,6 @@ class Deliveries:
         self._intake = intake
         self._clock = clock
         self._ids = intake.ids
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what became of it --------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class Deliveries:
         """
         wanted = await self._endpoints.get(app, endpoint)
         found = await self._messages.get(app, message, with_payload=False)
-        _refuse_if_disabled(wanted)
+        refuse_if_disabled(wanted)
         if found.payload_gone:
             text = "the payload of this message is gone, so it cannot be sent again"
             raise errors.MissingPayload(text)
@@ -257,51 +257,6 @@ class Deliveries:
             return False
         return True
 
-    async def recover(
-        self, app: str, endpoint: str, *, since: datetime, until: datetime | None = None
-    ) -> Task:
-        """Send everything to an endpoint again that failed or was canceled in the range.
-
-        Goes on in the background, oldest first. Errors: NotFound; Conflict (switched off);
-        InvalidRange.
-        """
-        wanted = await self._endpoints.get(app, endpoint)
-        _refuse_if_disabled(wanted)
-        now = self._clock()
-        end = min(until or now, now)
-        if since >= end:
-            text = "`since` must be before `until`, and in the past"
-            raise errors.InvalidRange(text)
-        if end - since > MAX_RECOVER_RANGE:
-            text = f"at most {MAX_RECOVER_RANGE.days} days can be recovered at a time"
-            raise errors.InvalidRange(text)
-        task = asyncio.get_running_loop().create_task(self._recover(wanted, since, end))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return Task(
-            id=self._ids.task(now),
-            kind="endpoint.recover",
-            status="running",
-            data={"messagesSent": 0},
-            updated_at=now,
-        )
-
-    async def drain(self) -> None:
-        """Return when no recover is under way any more."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def _recover(self, endpoint: Endpoint, since: datetime, until: datetime) -> None:
-        after: MessageId | None = None
-        while True:
-            now = self._clock()
-            _, after = await self._store.recover(
-                endpoint.id, since=since, until=until, now=now, limit=_RECOVER_ROUND, after=after
-            )
-            self._intake.hint(endpoint, due_at=now)
-            if after is None:
-                return
-
     # --- tests --------------------------------------------------------------------------------
 
     async def send_example(
@@ -341,15 +296,32 @@ class Deliveries:
         return TestResult(message=message, attempt=attempt)
 
     async def try_out(
-        self, app: str, new: NewEndpoint, *, event_type: str | None = None
+        self, app: str, new: NewEndpoint, *, event_type: str | None = None, by: str | None = None
     ) -> TestResult:
         """Send a test event to an endpoint that is not made; neither it nor the message is kept.
 
-        Errors: NotFound (application, event type), Invalid, as for a new endpoint; Unavailable.
+        `by` is the id of the user or token who asks: each may do so 30 times a minute, and 10 times
+        at once, however many processes there are. None is the program itself, which may always.
+
+        Errors: NotFound (application, event type), Invalid, as for a new endpoint; TooMany;
+        Unavailable (also where this process does not send).
         """
         drafted = await self._endpoints.draft(app, new)
         message = await self._test_message(drafted, event_type=event_type, payload=None)
+        self._intake.check_sends()
+        if by is not None:
+            await self._count_try_out(by)
         return TestResult(message=message, attempt=await self._intake.try_out(message, drafted))
+
+    async def _count_try_out(self, by: str) -> None:
+        now = self._clock()
+        free_at = await self._store.take_try(
+            f"try_out {by}", burst=_TRY_OUTS_AT_ONCE, every=_TRY_OUT_EVERY, now=now
+        )
+        if free_at is not None:
+            wait = (free_at - now).total_seconds()
+            text = f"too many URLs were tried; try again in {math.ceil(wait)} s"
+            raise errors.TooMany(text, retry_after=wait)
 
     async def _start_test(
         self, wanted: Endpoint, *, event_type: str | None, payload: bytes | None
@@ -412,9 +384,3 @@ def _paused(delivery: Delivery, endpoint: Endpoint | None) -> Delivery:
 
 def _never_owed() -> errors.NotFound:
     return errors.NotFound("this message was never owed to this webhook")
-
-
-def _refuse_if_disabled(endpoint: Endpoint) -> None:
-    if endpoint.disabled:
-        text = "this webhook is switched off; switch it on first"
-        raise errors.Conflict(text)

@@ -26,9 +26,9 @@ from stafett.model import (
     PageQuery,
 )
 from stafett.services import activity, fields, secrets
-from stafett.services.activity import Activity
+from stafett.services.activity import Activity, Horizon, Range
 from stafett.services.endpoint_checks import EndpointChecks
-from stafett.store import Store
+from stafett.store import AttemptsMeasured, Store
 
 MAX_STATS_RANGE: Final = timedelta(days=28)
 # A client's clock may be a little off, and it made its range before we read it.
@@ -69,6 +69,13 @@ def visible_headers(endpoint: Endpoint) -> tuple[dict[str, str], list[str]]:
         name: value for name, value in endpoint.headers.items() if not egress.is_sensitive(name)
     }
     return shown, [name for name in endpoint.headers if name not in shown]
+
+
+def refuse_if_disabled(endpoint: Endpoint) -> None:
+    """Errors: Conflict."""
+    if endpoint.disabled:
+        text = "this webhook is switched off; switch it on first"
+        raise errors.Conflict(text)
 
 
 def merged_headers(
@@ -121,6 +128,7 @@ class Endpoints:
         self._clock = clock
         self._checks = EndpointChecks(directory, policy)
         self._entropy = entropy
+        self._measured = activity.Memory(self._measure)
 
     async def create(self, app: str, new: NewEndpoint) -> Endpoint:
         """Errors: Invalid, Conflict (uid taken)."""
@@ -189,7 +197,10 @@ class Endpoints:
             if ref.startswith(ids.ENDPOINT):
                 raise _unknown(ref)
             _check_upsert_uid(ref, new.uid)
-            return await self.create(app_id, replace(new, uid=ref)), True
+            try:
+                return await self.create(app_id, replace(new, uid=ref)), True
+            except errors.Conflict:  # somebody was faster: it is there to be replaced
+                endpoint = await self._get(app_id, ref)
         changes = _all_of(new)
         if new.uid is None and ref == endpoint.uid:
             del changes["uid"]
@@ -271,17 +282,22 @@ class Endpoints:
         endpoint = await self.get(app, ref)
         return await self._store.endpoint_stats(endpoint.id, since=start, until=end)
 
-    async def activity(self, app: str) -> Activity:
-        """How attempts at all of an application's endpoints went lately: the last 24 hours.
+    async def activity(self, app: str, horizon: Horizon = Horizon.DAY) -> Activity:
+        """How attempts at all of an application's endpoints went lately.
 
-        Less of them where the attempts are too many to count.
+        Less of them than was asked for where the attempts are too many to count.
         """
         app_id = (await self._directory.application(app)).id
+        now = self._clock()
         return await activity.look_back(
-            lambda slots: self._store.count_attempts(
-                app_id, slots=slots, limit=activity.MAX_COUNTED
-            ),
-            now=self._clock(),
+            lambda asked: self._measured.of(app_id, asked, now=now), now=now, horizon=horizon
+        )
+
+    async def _measure(
+        self, app_id: AppId, asked: list[Range], limit: int
+    ) -> list[AttemptsMeasured]:
+        return await self._store.measure_attempts(
+            app_id, slots=asked, percents=activity.PERCENTS, limit=limit
         )
 
     async def recent_durations(self, app: str, refs: Collection[str]) -> list[timedelta]:

@@ -19,7 +19,7 @@ import msgspec
 from stafett import errors, model
 from stafett.engine.directory import Directory
 from stafett.model import EventType, EventTypeChanges, Json, Page, PageQuery, PayloadCheck
-from stafett.services import fields, samples, tangles
+from stafett.services import effort, fields, samples, tangles
 from stafett.store import Store
 
 MAX_PROBLEMS: Final = 10
@@ -30,6 +30,7 @@ _decode = msgspec.json.Decoder().decode
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 # Stands where the validator would print the value, so that we choose whether it is shown.
 _VALUE: Final = "\0"
+_UNNAMED: Final = "does not fit the schema, in so many ways that to name them would take too long"
 # With lookarounds a pattern can take exponential time; this many steps are about 0.1 ms.
 _MAX_REGEX_STEPS: Final = 10_000
 _MAX_REGEX_BYTES: Final = 1 << 20
@@ -122,13 +123,14 @@ def _refuse(uri: str) -> Json:
 class _Checker:
     """One event type's check, compiled once."""
 
-    __slots__ = ("_sensitive", "_strict", "_validator", "event_type")
+    __slots__ = ("_schema", "_sensitive", "_strict", "_validator", "event_type")
 
     def __init__(self, event_type: EventType) -> None:
         self.event_type = event_type
         self._strict = event_type.check is PayloadCheck.STRICT
         self._sensitive = frozenset(event_type.sensitive_fields)
         schema = None if event_type.check is PayloadCheck.OFF else schema_in_force(event_type)
+        self._schema: Mapping[str, Json] = schema or {}
         self._validator = None if schema is None else _compiled_again(schema)
 
     def __call__(self, payload: bytes) -> tuple[str, ...]:
@@ -136,9 +138,11 @@ class _Checker:
             return ()
         try:
             value = _decode(payload)
-            if self._validator.is_valid(value):
+            problems = found_problems(
+                self._validator, value, schema=self._schema, sensitive=self._sensitive
+            )
+            if not problems:
                 return ()
-            problems = found_problems(self._validator, value, sensitive=self._sensitive)
         except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
             problems = [errors.Problem((), f"cannot be checked: {exc}")]
         if self._strict:
@@ -149,12 +153,17 @@ class _Checker:
 
 
 def found_problems(
-    validator: Validator, value: Json, *, sensitive: frozenset[str]
+    validator: Validator, value: Json, *, schema: Mapping[str, Json], sensitive: frozenset[str]
 ) -> list[errors.Problem]:
     """The first 10 things wrong with `value`, each with the path of the field.
 
-    A short plain value is shown, unless its field, or one around it, is sensitive.
+    A short plain value is shown, unless its field, or one around it, is sensitive. Only that it
+    does not fit, where to find out more would take too long.
     """
+    if validator.is_valid(value):
+        return []
+    if effort.branches(schema) and not effort.is_small(schema, value):
+        return [errors.Problem((), _UNNAMED)]
     problems: list[errors.Problem] = []
     for error in validator.iter_errors(value):
         problems += _named(error, sensitive)
@@ -264,7 +273,10 @@ class EventTypes:
                 [errors.Problem(("body", "name"), "must be the same as in the address")]
             )
         if await self._store.get_event_type(name) is None:
-            return await self.create(new), True
+            try:
+                return await self.create(new), True
+            except errors.EventTypeExists:  # somebody was faster: it is there to be replaced
+                pass
         return await self.update(name, _replacing(new)), False
 
     async def delete(self, name: str, *, expunge: bool = False) -> None:
@@ -447,6 +459,9 @@ def _check_sample(
         return
     if not schemas or check is PayloadCheck.OFF or found.problems:
         return
-    validator = compiled(schemas[max(schemas, key=int)])
-    for problem in found_problems(validator, cast("Json", sample), sensitive=frozenset()):
+    schema = schemas[max(schemas, key=int)]
+    judged = found_problems(
+        compiled(schema), cast("Json", sample), schema=schema, sensitive=frozenset()
+    )
+    for problem in judged:
         found.add(problem.msg, "sample", *problem.loc, kind=problem.kind)

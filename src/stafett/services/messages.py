@@ -7,10 +7,11 @@ may try again and nothing is doubled, given an idempotency key or a uid.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -84,9 +85,10 @@ class Messages:
     ) -> Message:
         """Accept one event: what an application that embeds Stafett calls.
 
-        A mapping is written as JSON; bytes are kept as they are. See `accept`.
+        A mapping is written as JSON; bytes are kept as they are. Errors: as `accept`; Invalid, too,
+        for what JSON cannot say.
         """
-        body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        body = payload if isinstance(payload, bytes) else _as_json(payload)
         new = NewMessage(
             event_type=event_type,
             payload=body,
@@ -228,6 +230,36 @@ class Messages:
             application.id, where, spellings(text), after=after, limit=limit, look=MAX_SEARCHED
         )
 
+    async def is_wanted(self, app: str, event_type: str, *, channels: Sequence[str] = ()) -> bool:
+        """Whether some endpoint would get such a message now. Errors: NotFound, Invalid."""
+        found = fields.Findings()
+        found.word(event_type, "event_type")
+        found.channels(tuple(channels), limit=fields.MAX_MESSAGE_CHANNELS)
+        found.close()
+        application = await self._directory.application(app)
+        wanting = await self._directory.wanting(
+            application.id, event_type=event_type, channels=tuple(channels)
+        )
+        return bool(wanting)
+
+    async def expunge_all(self, app: str, refs: Sequence[str]) -> dict[str, bool]:
+        """Delete many payloads, at most 1,000, for good; False: there is no such message.
+
+        Errors: NotFound (application), BadRequest (too many).
+        """
+        if len(refs) > MAX_BATCH:
+            message = f"at most {MAX_BATCH:,} messages can be named, these are {len(refs):,}"
+            raise errors.BadRequest(message)
+        await self.app_id(app)
+        results: dict[str, bool] = {}
+        for ref in dict.fromkeys(refs):
+            try:
+                await self.expunge(app, ref)
+                results[ref] = True
+            except errors.NotFound:
+                results[ref] = False
+        return results
+
     async def expunge(self, app: str, ref: str) -> None:
         """Delete the payload for good; the message stays. Errors: NotFound."""
         message = await self.get(app, ref, with_payload=False)
@@ -260,6 +292,32 @@ class Messages:
             trace=trace,
         )
         return message, wanting
+
+
+def _as_json(payload: Mapping[str, Json]) -> bytes:
+    """Errors: Invalid (NaN, infinity, half a character, or something JSON has no form for)."""
+    try:
+        body = msgspec.json.encode(payload)
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
+        raise _not_json(str(error)) from None
+    # It writes null for numbers that are none. A real null costs this look.
+    if b"null" in body and not _is_finite(payload):
+        raise _not_json("NaN and infinity are not numbers there")
+    return body
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(_is_finite(each) for each in cast("Mapping[str, object]", value).values())
+    if isinstance(value, list | tuple):
+        return all(_is_finite(each) for each in cast("Sequence[object]", value))
+    return True
+
+
+def _not_json(why: str) -> errors.Invalid:
+    return errors.Invalid([errors.Problem(("body", "payload"), f"is not JSON: {why}")])
 
 
 def spellings(text: str) -> tuple[str, ...]:

@@ -6,12 +6,17 @@ admin pages is refused, and everything that takes time has an end.
 
 from __future__ import annotations
 
+import email.utils
+import enum
 import re
+import urllib.parse
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
-from stafett import errors, settings
+from stafett import errors, retry, settings
 from stafett.model import Headers, ReplyMode, ScriptedReply
 from stafett.services import fields
 
@@ -23,6 +28,13 @@ MAX_HELD: Final = timedelta(minutes=5)
 """How long a hang or a drip may last: no sender has an attempt timeout longer than that."""
 MIN_DRIP: Final = timedelta(milliseconds=10)
 MAX_TIMES: Final = 100
+MAX_SEED: Final = 999_999_999
+SIZES: Final = {
+    ReplyMode.OVERSIZED: (1 << 20, 100 << 20),
+    ReplyMode.FLOOD: (32 << 10, 1 << 20),
+}
+"""Smallest and largest, in bytes. A smaller flood is one that a receiver's server might send."""
+MAX_RETRY_DATE: Final = timedelta(days=7)
 
 AFTERWARDS: Final = ScriptedReply()
 """What is answered once a reply was given as often as it is wanted."""
@@ -32,6 +44,12 @@ TOO_MANY: Final = ScriptedReply(
     body=b"too many requests to this bin wait for their answer; try again shortly\n",
 )
 """What is answered at once where no further connection is to be held."""
+UNBREAKABLE: Final = ScriptedReply(
+    status_code=501,
+    body=b"this bin breaks its connections, and the server that it runs in has no way to do it;"
+    b" `stafett serve` has one\n",
+)
+"""What is answered where a connection cannot be broken."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -62,11 +80,48 @@ _REFUSED_HEADERS: Final = frozenset(
     }
 )
 _BODYLESS: Final = frozenset({204, 205, 304})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LASTING: Final = frozenset({ReplyMode.DRIP, ReplyMode.HANG, ReplyMode.OVERSIZED})
+_BREAKING: Final = frozenset({ReplyMode.RESET, ReplyMode.TRUNCATED, ReplyMode.BAD_CHUNK})
+_FLOOD_LINE: Final = 64
+"""Bytes of one header of a flood, line end and all."""
 
 
 def takes_time(reply: ScriptedReply) -> bool:
     """Whether a connection is held for it."""
-    return reply.mode is not ReplyMode.WHOLE or bool(reply.delay)
+    return reply.mode in _LASTING or bool(reply.delay)
+
+
+def breaks(reply: ScriptedReply) -> bool:
+    """Whether it is no answer of HTTP, so that the connection itself is needed for it."""
+    return reply.mode in _BREAKING
+
+
+def answers(reply: ScriptedReply) -> bool:
+    """Whether its status is sent."""
+    return reply.mode not in {ReplyMode.HANG, ReplyMode.RESET}
+
+
+def prepared(reply: ScriptedReply, *, now: datetime, target: bytes) -> ScriptedReply:
+    """With the headers that only a request makes known; `target` is what it asked for, raw."""
+    more: list[tuple[str, str]] = []
+    if reply.mode is ReplyMode.LOOP:
+        more.append(("location", urllib.parse.quote(target, safe=_IN_TARGET)))
+    elif reply.mode is ReplyMode.FLOOD:
+        more += _flood(reply.size)
+    if reply.retry_date:
+        # A date has no fractions: the second that has begun is not promised.
+        at = now + reply.retry_date + timedelta(seconds=1)
+        more.append(("retry-after", email.utils.format_datetime(at, usegmt=True)))
+    return replace(reply, headers=(*reply.headers, *more)) if more else reply
+
+
+_IN_TARGET: Final = "/?#[]@!$&'()*+,;=:%-._~"
+
+
+def _flood(size: int) -> list[tuple[str, str]]:
+    names = (f"x-flood-{place:05}" for place in range(size // _FLOOD_LINE))
+    return [(name, "x" * (_FLOOD_LINE - len(name) - len(": \r\n"))) for name in names]
 
 
 # --- what may stand in one --------------------------------------------------------------------
@@ -82,8 +137,34 @@ def check(reply: ScriptedReply) -> None:
         found.add("must be between 0 and 30 seconds", "delay")
     if not 0 <= reply.times <= MAX_TIMES:
         found.add(f"must be between 0 and {MAX_TIMES}", "times")
+    _check_chance(found, reply)
+    _check_size(found, reply)
+    if not timedelta(0) <= reply.retry_date <= MAX_RETRY_DATE:
+        found.add("must be between 0 and 7 days", "retry_date")
     _check_headers(found, reply.headers)
+    if reply.mode is ReplyMode.LOOP:
+        _check_loop(found, reply)
     found.close()
+
+
+def _check_chance(found: fields.Findings, reply: ScriptedReply) -> None:
+    if not 0 <= reply.chance <= 1:  # also what is no number
+        found.add("must be between 0 and 1", "chance")
+    if reply.seed is not None and not 0 <= reply.seed <= MAX_SEED:
+        found.add(f"must be between 0 and {MAX_SEED}", "seed")
+
+
+def _check_size(found: fields.Findings, reply: ScriptedReply) -> None:
+    least, most = SIZES.get(reply.mode, (0, SIZES[ReplyMode.OVERSIZED][1]))
+    if not least <= reply.size <= most:
+        found.add(f"must be between {least} and {most} bytes", "size")
+
+
+def _check_loop(found: fields.Findings, reply: ScriptedReply) -> None:
+    if reply.status_code not in _REDIRECTS:
+        found.add("must be one that redirects: 301, 302, 303, 307 or 308", "status_code")
+    if any(name.lower() == "location" for name, _ in reply.headers):
+        found.add("location is where a loop leads: it is not for a header to say", "headers")
 
 
 def _check_body(found: fields.Findings, reply: ScriptedReply) -> None:
@@ -93,6 +174,13 @@ def _check_body(found: fields.Findings, reply: ScriptedReply) -> None:
         found.add(f"must be empty: a {reply.status_code} has none", "body")
     elif reply.mode is ReplyMode.DRIP:
         _check_drip(found, reply)
+    elif reply.mode is ReplyMode.TRUNCATED and not reply.body:
+        found.add("must not be empty: half of it is sent", "body")
+    elif reply.mode in _BODIED and reply.status_code in _BODYLESS:
+        found.add(f"cannot be {reply.status_code}: it has no body", "status_code")
+
+
+_BODIED: Final = frozenset({ReplyMode.BAD_CHUNK, ReplyMode.OVERSIZED})
 
 
 def _check_drip(found: fields.Findings, reply: ScriptedReply) -> None:
@@ -153,8 +241,67 @@ def _redirect(argument: str) -> ScriptedReply:
     return ScriptedReply(status_code=302, headers=(("location", argument),))
 
 
+def _reset(argument: str) -> ScriptedReply:
+    return ScriptedReply(mode=ReplyMode.RESET, times=_whole(argument))
+
+
+def _truncated(argument: str) -> ScriptedReply:
+    body = b"half of this comes, and the other half never does\n"
+    return ScriptedReply(mode=ReplyMode.TRUNCATED, body=body, times=_whole(argument))
+
+
+def _bad_chunk(argument: str) -> ScriptedReply:
+    body = b"the next chunk has no length\n"
+    return ScriptedReply(mode=ReplyMode.BAD_CHUNK, body=body, times=_whole(argument))
+
+
+def _loop(argument: str) -> ScriptedReply:
+    return ScriptedReply(status_code=302, mode=ReplyMode.LOOP, times=_whole(argument))
+
+
+def _oversized(argument: str) -> ScriptedReply:
+    return ScriptedReply(mode=ReplyMode.OVERSIZED, size=_whole(argument))
+
+
+def _flooding(argument: str) -> ScriptedReply:
+    return ScriptedReply(mode=ReplyMode.FLOOD, size=_whole(argument))
+
+
+def _busy_date(argument: str) -> ScriptedReply:
+    return ScriptedReply(status_code=429, retry_date=settings.parse_duration(argument))
+
+
+def _busy_nonsense(argument: str) -> ScriptedReply:
+    return ScriptedReply(status_code=429, headers=(("retry-after", argument),))
+
+
+def _flaky(argument: str) -> ScriptedReply:
+    body = b"out of order, by chance\n"
+    return ScriptedReply(status_code=503, body=body, chance=chance_of(argument))
+
+
+def _asks(argument: str) -> ScriptedReply:
+    return ScriptedReply(status_code=503, headers=(("webhook-delivery", argument),))
+
+
+def chance_of(text: str) -> float:
+    """A chance as people write it: `0.25`. Errors: ValueError."""
+    if _CHANCE.fullmatch(text):
+        return float(text)
+    message = f"{text!r} is not a number from 0 to 1"
+    raise ValueError(message)
+
+
+def chance_as_typed(chance: float) -> str:
+    """What `chance_of` reads as exactly this chance."""
+    return format(Decimal(repr(chance)).normalize(), "f")
+
+
+_CHANCE: Final = re.compile(r"[01]|[01]?\.[0-9]{1,400}")  # the smallest float has 324 of them
+
+
 def _whole(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 9:
+    if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     message = f"{text!r} is not a whole number"
     raise ValueError(message)
@@ -168,6 +315,17 @@ _USUAL: Final[dict[str, tuple[Callable[[str], ScriptedReply], str]]] = {
     "gone": (_gone, "0"),
     "busy": (_busy, "60s"),
     "redirect": (_redirect, "https://example.com/"),
+    "busy-date": (_busy_date, "60s"),
+    "busy-nonsense": (_busy_nonsense, "in a while"),
+    "flaky": (_flaky, "0.5"),
+    "reset": (_reset, "0"),
+    "truncated": (_truncated, "0"),
+    "bad-chunk": (_bad_chunk, "0"),
+    "loop": (_loop, "0"),
+    "oversized": (_oversized, str(10 << 20)),
+    "flood": (_flooding, str(64 << 10)),
+    "abort": (_asks, "abort-message"),
+    "disable": (_asks, "disable"),
 }
 """By word: how it is made, and of what where nothing else is said."""
 
@@ -178,8 +336,9 @@ USUAL: Final = ("ok", *_USUAL)
 def usual(text: str) -> ScriptedReply:
     """A reply by its word, or by a status: `503`, `fail:2`, `slow:2s`, `busy:30s`, `redirect:URL`.
 
-    What follows the colon is how often (fail, hang, gone), how long (slow, drip, busy) or where to
-    (redirect). Errors: Invalid.
+    What follows the colon is how often (fail, hang, gone, reset, truncated, bad-chunk, loop), how
+    long (slow, drip, busy, busy-date), where to (redirect), how likely (flaky), how many bytes
+    (oversized, flood), or the header's own value (busy-nonsense, abort, disable). Errors: Invalid.
     """
     word, _, argument = text.partition(":")
     try:
@@ -200,3 +359,83 @@ def _unknown(text: str, why: str) -> errors.Invalid:
     known = ", ".join(USUAL)
     message = f"{text!r} is no reply: it must be a status or one of {known} ({why})"
     return errors.Invalid([errors.Problem(("body", "reply"), message)])
+
+
+# --- in words ---------------------------------------------------------------------------------
+
+
+def in_words(reply: ScriptedReply) -> str:
+    """What is answered, for a terminal: `503 (2x for each message, then 200)`."""
+    parts = [_MANNERS[reply.mode].format(status=reply.status_code, size=reply.size)]
+    if reply.delay:
+        parts.append(f"after {retry.in_words(reply.delay)}")
+    if reply.retry_date:
+        parts.append(f"with a Retry-After date in {retry.in_words(reply.retry_date)}")
+    if reply.chance < 1:
+        seed = "" if reply.seed is None else f", seed {reply.seed}"
+        parts.append(f"by a chance of {reply.chance:g}{seed}, otherwise 200")
+    if reply.times:
+        parts.append(f"{reply.times}x for each message, then 200")
+    first, *more = parts
+    return f"{first} ({'; '.join(more)})" if more else first
+
+
+_MANNERS: Final = {
+    ReplyMode.WHOLE: "{status}",
+    ReplyMode.DRIP: "{status}, byte by byte",
+    ReplyMode.HANG: "nothing: it hangs",
+    ReplyMode.RESET: "nothing: it resets the connection",
+    ReplyMode.TRUNCATED: "{status}, and half of the body",
+    ReplyMode.BAD_CHUNK: "{status}, and a chunk without a length",
+    ReplyMode.LOOP: "{status} to itself",
+    ReplyMode.OVERSIZED: "{status}, with a body of {size} bytes",
+    ReplyMode.FLOOD: "{status}, with {size} bytes of headers",
+}
+
+
+class Sequel(enum.StrEnum):
+    """What Stafett's own delivery does after an answer."""
+
+    DELIVERED = "It is delivered."
+    CUT = "It is delivered; Stafett reads the beginning of the body, and closes the connection."
+    IN_TIME = (
+        "It is as good as its status, where all of it comes within the attempt timeout;"
+        " otherwise Stafett tries again by the retry schedule."
+    )
+    RETRIED = "Stafett tries again by the retry schedule."
+    WAITS = (
+        "Stafett sends this webhook nothing until the time that Retry-After asks for,"
+        " at most 24 hours, and then tries again."
+    )
+    FOLLOWS_NOT = "Stafett does not follow, and tries again by the retry schedule."
+    OFF = "Stafett switches the webhook off."
+    TIMES_OUT = "Stafett gives up at the attempt timeout, and tries again by the retry schedule."
+    NO_REPLY = "No connection came about, for Stafett: it tries again by the retry schedule."
+    BAD_REPLY = "It is no proper reply, whatever its status: Stafett tries again by the schedule."
+
+
+def sequel(reply: ScriptedReply, *, now: datetime) -> Sequel:
+    """What Stafett does when it gets this reply."""
+    match reply.mode:
+        case ReplyMode.HANG:
+            return Sequel.TIMES_OUT
+        case ReplyMode.RESET:
+            return Sequel.NO_REPLY
+        case ReplyMode.TRUNCATED | ReplyMode.BAD_CHUNK | ReplyMode.FLOOD:
+            return Sequel.BAD_REPLY
+        case ReplyMode.DRIP:
+            return Sequel.IN_TIME
+        case ReplyMode.WHOLE | ReplyMode.LOOP | ReplyMode.OVERSIZED:
+            if reply.delay:
+                return Sequel.IN_TIME
+            return _by_status(prepared(reply, now=now, target=b"/"), now=now)
+
+
+def _by_status(reply: ScriptedReply, *, now: datetime) -> Sequel:
+    if reply.status_code < 300:
+        return Sequel.CUT if reply.mode is ReplyMode.OVERSIZED else Sequel.DELIVERED
+    if reply.status_code == 410:
+        return Sequel.OFF
+    if retry.parse_retry_after(reply.headers, now=now) is not None:
+        return Sequel.WAITS
+    return Sequel.FOLLOWS_NOT if reply.status_code < 400 else Sequel.RETRIED

@@ -7,6 +7,7 @@ judged nothing else runs: thirty such steps, a schema of 3 KB, would be minutes 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Final, cast
 from urllib.parse import unquote
 
@@ -54,10 +55,15 @@ class _Counter:
             raise _tangled()
         self._known[id(schema)] = 0  # what leads back to itself is not judged again
         found = 1
-        for each in (*_beside(schema), *_referred(self._root, schema)):
+        for each in together(self._root, schema):
             found += self.count(each, deep + 1)
         self._known[id(schema)] = found
         return found
+
+
+def together(root: Schema, schema: Schema) -> Iterator[Schema]:
+    """Those that judge the value that `schema` judges, one step away from it."""
+    return chain(_beside(schema), _referred(root, schema))
 
 
 def _tangled() -> ValueError:

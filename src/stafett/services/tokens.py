@@ -23,6 +23,8 @@ PREFIX: Final = "st_"
 BOOTSTRAP: Final = "bootstrap"
 """The name of the owner token that the settings bring; nobody else may take it."""
 MIN_BOOTSTRAP_LENGTH: Final = 32
+MAX_EXPIRY: Final = timedelta(days=3)
+"""How far ahead the tokens of an application can be told to expire together."""
 
 _RANDOM_BYTES: Final = 32
 _RANDOM_DIGITS: Final = 43
@@ -115,8 +117,21 @@ class Tokens:
             message = f"there is no token {token_id!r}"
             raise errors.NotFound(message)
 
+    async def expire_all(self, app_id: AppId, *, after: timedelta) -> int:
+        """No token of this application's is good once `after` is over; how many that cuts short.
+
+        Errors: Invalid (more than three days).
+        """
+        if not timedelta(0) <= after <= MAX_EXPIRY:
+            text = f"must be 0 to {MAX_EXPIRY // timedelta(seconds=1):,} seconds"
+            raise errors.Invalid([errors.Problem(("body", "expiry"), text)])
+        expired = await self._store.expire_tokens(app_id, at=self._clock() + after)
+        for token_id in expired:
+            self.forget(token_id)
+        return len(expired)
+
     def forget(self, token_id: TokenId) -> None:
-        """This token was revoked, here or by another process."""
+        """This token was revoked or cut short, here or by another process."""
         self._revocations += 1
         self._known = {
             key: known for key, known in self._known.items() if known.token.id != token_id

@@ -1,14 +1,15 @@
 """People: the first owner, signing in, sessions, passwords, roles.
 
 Passwords are kept as Argon2id, sessions as hashes. A wrong address costs as much work as a wrong
-password, and both give the same answer; tries are slowed by account and by where they come from.
+password, and both give the same answer; tries are slowed by account and by where they come from,
+and by neither so that strangers could keep somebody out who is signed in elsewhere already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
+import ipaddress
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -34,7 +35,7 @@ _SEEN_STEP: Final = timedelta(minutes=1)
 _SECRET_BYTES: Final = 32
 _HASHES_AT_ONCE: Final = 2
 """Each takes 19 MiB and some 20 ms of a processor."""
-_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]{1,255}")
 _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
@@ -81,9 +82,10 @@ class Users:
         self._entropy = entropy
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         self._by_account = Tries(burst=5, every=timedelta(seconds=15))
+        """From one place."""
+        self._by_account_at_all = Tries(burst=60, every=timedelta(seconds=3))
         self._by_address = Tries(burst=20, every=timedelta(seconds=5))
         self._somebody = False
-        self._setup_token = ""
         self._dummy: str | None = None
 
     # --- people -------------------------------------------------------------------------------
@@ -93,16 +95,15 @@ class Users:
         self._somebody = self._somebody or bool(await self._store.list_users())
         return self._somebody
 
-    def open_setup(self) -> str:
-        """A token for the one link under which the first user can be made; ends with it."""
-        self._setup_token = self._entropy(_SECRET_BYTES).hex()
-        return self._setup_token
+    async def open_setup(self) -> str:
+        """A token for a link under which the first user can be made; all end with that."""
+        token = self._entropy(_SECRET_BYTES).hex()
+        await self._store.add_setup_link(_hash(token), now=self._clock())
+        return token
 
-    def is_setup_token(self, text: str) -> bool:
-        """Whether `text` is the token of the link last made."""
-        return bool(self._setup_token) and hmac.compare_digest(
-            text.encode(), self._setup_token.encode()
-        )
+    async def is_setup_token(self, text: str) -> bool:
+        """Whether `text` is the token of such a link, whichever process made it."""
+        return await self._store.has_setup_link(_hash(text))
 
     async def set_up(self, *, email: str, name: str, password: str) -> User:
         """Make the first user, an owner. Errors: Invalid, Conflict (there is somebody already)."""
@@ -110,7 +111,6 @@ class Users:
         if not await self._store.add_first_user(user):
             message = "this Stafett has been set up already; sign in"
             raise errors.Conflict(message)
-        self._setup_token = ""
         return user
 
     async def create(self, *, email: str, name: str, password: str, role: Role) -> User:
@@ -185,15 +185,20 @@ class Users:
         """
         now = self._clock()
         account = email.strip().lower()
-        self._by_address.take(address, now=now)
-        self._by_account.take(account, now=now)
-        user = await self._store.find_user(account) if _EMAIL.fullmatch(account) else None
+        if not _EMAIL.fullmatch(account):
+            account = ""  # nobody's, and of any length: it is not to be kept
+        place = _place(address)
+        self._by_address.take(place, now=now)
+        self._by_account.take(f"{account} {place}", now=now)
+        user = await self._store.find_user(account) if account else None
+        if user is None or not await self._is_in_from(user, place, now=now):
+            self._by_account_at_all.take(account, now=now)
         known = await self._dummy_hash() if user is None else user.password_hash.reveal()
         right = await self._verified(known, password[:MAX_PASSWORD])
         if user is None or not right or user.disabled_at is not None:
             message = "the address or the password is wrong"
             raise errors.Unauthenticated(message)
-        self._by_account.forget(account)
+        self._by_account.forget(f"{account} {place}")
         return user, await self._new_session(user, address=address, user_agent=user_agent)
 
     async def session(self, text: str) -> tuple[Session, User] | None:
@@ -239,6 +244,11 @@ class Users:
         await self._store.delete_sessions(user.id, but=session.hash)
 
     # --- inside -------------------------------------------------------------------------------
+
+    async def _is_in_from(self, user: User, place: str, *, now: datetime) -> bool:
+        """Whether there is a session from that place."""
+        sessions = await self._store.list_sessions(user.id)
+        return any(_place(each.address) == place and now < each.expires_at for each in sessions)
 
     async def _made(self, *, email: str, name: str, password: str, role: Role) -> User:
         address = email.strip().lower()
@@ -291,6 +301,19 @@ class Users:
         if self._dummy is None:
             self._dummy = await self._hashed(self._entropy(_SECRET_BYTES).hex())
         return self._dummy
+
+
+def _place(address: str) -> str:
+    """Whom an address stands for: of IPv6, a whole /64 is at everybody's hands."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found), 64), strict=False))
 
 
 def _hash(text: str) -> str:

@@ -9,7 +9,7 @@ from stafett.model import AttemptFilter, DeliveryFilter
 from stafett.web import paging
 from stafett.web.api_messages import message_filter
 from stafett.web.calls import Call, Reply
-from stafett.web.wire.attempts import attempt_out
+from stafett.web.wire.attempts import attempt_headers_out, attempt_out
 from stafett.web.wire.deliveries import STATES, CanceledOut, attempted_message_out, destination_out
 
 _CLASSES = frozenset({0, 100, 200, 300, 400, 500})
@@ -101,6 +101,14 @@ async def get_attempt(call: Call) -> Reply:
     )
     content = call.flag("with_content", default=True)
     return Reply(200, attempt_out(attempt, message=message, with_content=content))
+
+
+async def get_attempt_headers(call: Call) -> Reply:
+    """The headers of one attempt and of its answer."""
+    attempt, _ = await call.stafett.deliveries.attempt(
+        call.app, call.params["message"], call.params["attempt"]
+    )
+    return Reply(200, attempt_headers_out(attempt))
 
 
 async def expunge_attempt(call: Call) -> Reply:

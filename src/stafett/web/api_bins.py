@@ -92,6 +92,10 @@ def _scripted(given: ReplyIn, *path: str) -> ScriptedReply:
             mode=given.mode,
             drip_every=span(given.drip_ms, unit=_MILLISECOND, field="drip_ms"),
             times=given.times,
+            chance=given.chance,
+            seed=given.seed,
+            size=given.size,
+            retry_date=span(given.retry_date_ms, unit=_MILLISECOND, field="retry_date_ms"),
         )
         replies.check(reply)
     except errors.Invalid as error:
@@ -106,7 +110,11 @@ def _on_the_wire(problem: errors.Problem, path: tuple[str, ...]) -> errors.Probl
 
 
 _NAMES: Final = {each.name: each.encode_name for each in msgspec.structs.fields(ReplyIn)}
-_IN_MILLISECONDS: Final = {"delay": "delay_ms", "drip_every": "drip_ms"}
+_IN_MILLISECONDS: Final = {
+    "delay": "delay_ms",
+    "drip_every": "drip_ms",
+    "retry_date": "retry_date_ms",
+}
 
 
 async def list_captures(call: Call) -> Reply:

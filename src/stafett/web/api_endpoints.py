@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import UNSET
 
-from stafett.model import EndpointChanges, EndpointOptions
+from stafett import errors
+from stafett.model import DeliveryState, EndpointChanges, EndpointOptions, Replayed
 from stafett.services import secrets
 from stafett.services.endpoints import NewEndpoint, visible_headers
 from stafett.web import paging
 from stafett.web.api_messages import object_of
 from stafett.web.calls import Call, Reply, aware, span
-from stafett.web.wire.deliveries import RecoverIn, stats_out
+from stafett.web.wire.deliveries import (
+    STATES,
+    BulkReplayIn,
+    RecoverIn,
+    attempt_stats_out,
+    stats_out,
+)
 from stafett.web.wire.endpoints import (
     EndpointIn,
     EndpointPatch,
@@ -201,16 +208,57 @@ async def get_stats(call: Call) -> Reply:
     return Reply(200, stats_out(stats))
 
 
+async def get_attempt_stats(call: Call) -> Reply:
+    """Deliveries that came to an end, of the last 28 days unless told."""
+    stats = await call.stafett.endpoints.stats(
+        call.app, _ref(call), since=call.moment("since"), until=call.moment("until")
+    )
+    return Reply(200, attempt_stats_out(stats))
+
+
 async def recover(call: Call) -> Reply:
     """Send again what failed in a range, in the background."""
-    body = call.read(RecoverIn)
-    task = await call.stafett.deliveries.recover(
-        call.app,
-        _ref(call),
-        since=aware(body.since, field="since"),
-        until=None if body.until is None else aware(body.until, field="until"),
-    )
+    since, until = _range(call.read(RecoverIn))
+    task = await call.stafett.tasks.recover(call.app, _ref(call), since=since, until=until)
     return Reply(202, task_out(task))
+
+
+async def replay_missing(call: Call) -> Reply:
+    """Send what the endpoint wants and was never owed, in the background."""
+    since, until = _range(call.read(RecoverIn))
+    tasks = call.stafett.tasks
+    task = await tasks.replay_missing(call.app, _ref(call), since=since, until=until)
+    return Reply(202, task_out(task))
+
+
+async def bulk_replay(call: Call) -> Reply:
+    """Send again what was sent in a range, or some of it, in the background."""
+    body = call.read(BulkReplayIn)
+    since, until = _range(body)
+    wanted = Replayed(
+        after=since,
+        before=until,
+        event_types=frozenset(body.event_types) if body.event_types else None,
+        channel=body.channel,
+        tag=body.tag,
+        state=None if body.status is None else _state(body.status),
+        status_code_class=body.status_code_class,
+    )
+    task = await call.stafett.tasks.bulk_replay(call.app, _ref(call), wanted)
+    return Reply(202, task_out(task))
+
+
+def _range(body: RecoverIn) -> tuple[datetime, datetime | None]:
+    until = None if body.until is None else aware(body.until, field="until")
+    return aware(body.since, field="since"), until
+
+
+def _state(status: int | str) -> DeliveryState:
+    """Errors: Invalid."""
+    state = STATES.get(str(status))
+    if state is None:
+        raise errors.Invalid([errors.Problem(("body", "status"), f"cannot be {status!r}")])
+    return state
 
 
 def _payload(body: ExampleIn) -> bytes | None:

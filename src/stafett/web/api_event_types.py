@@ -22,7 +22,8 @@ def _flags(flags: list[str] | None, flag: str | None) -> list[str]:
     return flags if flags is not None else [flag] if flag else []
 
 
-def _new(body: EventTypeIn, name: str | None = None) -> NewEventType:
+def new_event_type(body: EventTypeIn, name: str | None = None) -> NewEventType:
+    """What a body asks for; `name` is the one in the path. Errors: Invalid."""
     wanted = body.name or name
     if wanted is None:
         raise errors.Invalid([errors.Problem(("body", "name"), "is required")])
@@ -99,7 +100,7 @@ async def list_event_types(call: Call) -> Reply:
 
 async def create_event_type(call: Call) -> Reply:
     """A new event type; an archived one of that name comes back."""
-    event_type = await call.stafett.event_types.create(_new(call.read(EventTypeIn)))
+    event_type = await call.stafett.event_types.create(new_event_type(call.read(EventTypeIn)))
     return Reply(201, event_type_out(event_type, with_content=True))
 
 
@@ -111,7 +112,7 @@ async def get_event_type(call: Call) -> Reply:
 
 async def put_event_type(call: Call) -> Reply:
     """Replace one, or create it."""
-    new = _new(call.read(EventTypeIn), _name(call))
+    new = new_event_type(call.read(EventTypeIn), _name(call))
     event_type, created = await call.stafett.event_types.upsert(_name(call), new)
     return Reply(201 if created else 200, event_type_out(event_type, with_content=True))
 

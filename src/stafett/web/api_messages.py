@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -14,10 +15,21 @@ from stafett.services.messages import NewMessage, check_batch_size
 from stafett.store import Idempotency
 from stafett.web import paging
 from stafett.web.api_applications import new_application
-from stafett.web.calls import Call, Reply, aware, span
+from stafett.web.calls import Call, Reply, aware, decoded, span
 from stafett.web.errors import body_of, status_of
 from stafett.web.wire.applications import ApplicationIn
-from stafett.web.wire.messages import BatchIn, BatchItemOut, BatchOut, MessageIn, message_out
+from stafett.web.wire.messages import (
+    BatchIn,
+    BatchItemOut,
+    BatchOut,
+    ExpungeIn,
+    ExpungeOut,
+    MessageIn,
+    PrecheckIn,
+    PrecheckOut,
+    UnreadBatchIn,
+    message_out,
+)
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -87,11 +99,16 @@ async def create_message(call: Call) -> Reply:
     accept = call.stafett.messages.accept
     try:
         message = await accept(call.app, new, idempotency=promise, caller=caller)
+    except errors.Invalid as error:
+        raise _as_sent(error) from None
     except errors.NotFound:
         if body.application is None:
             raise
         await _make_application(call, body.application)
-        message = await accept(call.app, new, idempotency=promise, caller=caller)
+        try:
+            message = await accept(call.app, new, idempotency=promise, caller=caller)
+        except errors.Invalid as error:
+            raise _as_sent(error) from None
     content = not call.scope["query_string"] or call.flag("with_content", default=True)
     return Reply(202, message_out(message, with_content=content))
 
@@ -109,11 +126,11 @@ async def create_batch(call: Call) -> Reply:
     """Accept up to 1,000 messages in one commit; the answers are one for each."""
     news: list[NewMessage] = []
     answers: dict[int, BatchItemOut] = {}
-    messages = call.read(BatchIn).messages
-    check_batch_size(len(messages))  # the ones that are wrong count as well
-    for place, body in enumerate(messages):
+    bodies = _bodies(call)
+    check_batch_size(len(bodies))  # the ones that are wrong count as well
+    for place, body in enumerate(bodies):
         try:
-            news.append(_new(body))
+            news.append(_new(decoded(body, MessageIn) if isinstance(body, Raw) else body))
         except errors.Invalid as error:
             answers[place] = _answer(error)
     caller = call.header(b"traceparent")
@@ -123,10 +140,31 @@ async def create_batch(call: Call) -> Reply:
     return Reply(200, BatchOut(data=data))
 
 
+def _bodies(call: Call) -> Sequence[MessageIn | Raw]:
+    """The messages of a batch; unread where some has the wrong shape, as the others have not."""
+    try:
+        return call.read(BatchIn).messages
+    except errors.Invalid:
+        return call.read(UnreadBatchIn).messages
+
+
 def _answer(result: Message | errors.StafettError) -> BatchItemOut:
     if isinstance(result, Message):
         return BatchItemOut(status=202, message=message_out(result, with_content=False))
-    return BatchItemOut(status=status_of(result), error=body_of(result))
+    told = _as_sent(result) if isinstance(result, errors.Invalid) else result
+    return BatchItemOut(status=status_of(told), error=body_of(told))
+
+
+def _as_sent(error: errors.Invalid) -> errors.Invalid:
+    """With the name that a message's uid has in its body, which only here is another one."""
+    return errors.Invalid(
+        [
+            errors.Problem(("body", "eventId"), each.msg, each.kind)
+            if each.loc == ("body", "uid")
+            else each
+            for each in error.problems
+        ]
+    )
 
 
 def message_filter(call: Call) -> MessageFilter:
@@ -172,3 +210,18 @@ async def expunge_message(call: Call) -> Reply:
     """Delete a message's payload for good."""
     await call.stafett.messages.expunge(call.app, call.params["message"])
     return Reply(204)
+
+
+async def expunge_messages(call: Call) -> Reply:
+    """Delete the payloads of many messages for good."""
+    expunged = await call.stafett.messages.expunge_all(call.app, call.read(ExpungeIn).ids)
+    results = {ref: "expunged" if done else "not-found" for ref, done in expunged.items()}
+    return Reply(200, ExpungeOut(results=results))
+
+
+async def precheck(call: Call) -> Reply:
+    """Whether some endpoint would get such a message."""
+    body = call.read(PrecheckIn)
+    channels = body.channels or ()
+    active = await call.stafett.messages.is_wanted(call.app, body.event_type, channels=channels)
+    return Reply(200, PrecheckOut(active=active))

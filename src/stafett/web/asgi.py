@@ -49,6 +49,9 @@ _CATALOG: Final = "/catalog"
 _PAGES: Final = frozenset({"/", "/health", "/ready", "/metrics", "/openapi.json", "/docs"})
 
 _PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
+_BODY_SECONDS: Final = 30
+_BODY_SPEED: Final = 65_536
+"""Bytes a second: beyond the first seconds, a body that may be large gets this much longer."""
 
 
 def make_app(stafett: Stafett, *, only_probes: bool = False) -> Asgi:
@@ -168,7 +171,9 @@ class _App:
                 body = await metrics.text(self._stafett)
                 return _bytes(body, metrics.CONTENT_TYPE)
             case "/openapi.json":
-                return _bytes(await self._pages.document(), "application/json")
+                return _bytes(
+                    await self._pages.document(scope.get("root_path", "")), "application/json"
+                )
             case _:
                 return Reply(200, await self._pages.reading(), self._pages.reading_headers())
 
@@ -240,7 +245,7 @@ def _own_path(scope: Scope) -> str:
 async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """The whole body. Errors: PayloadTooLarge (before it is read, where its length is told).
 
-    BadRequest when the caller goes away meanwhile.
+    BadRequest when the caller goes away meanwhile, or takes too long.
     """
     body = whole_body(receive)
     if body is not None:
@@ -250,6 +255,16 @@ async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise _too_large(limit)
+    seconds = _BODY_SECONDS + limit // _BODY_SPEED
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_pieces(receive, limit=limit)
+    except TimeoutError:
+        message = f"the body did not come within {seconds} seconds"
+        raise errors.BadRequest(message) from None
+
+
+async def _read_pieces(receive: Receive, *, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     more = True

@@ -64,15 +64,14 @@ class Call:
 
     def read(self, kind: type[T]) -> T:
         """The body as `kind`; an empty one as `{}`. Errors: Invalid, naming the field."""
-        decoder = _decoders.get(kind)
-        if decoder is None:
-            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
         try:
-            return decoder.decode(self.body or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if not isinstance(error, msgspec.DecodeError):
-                error = msgspec.DecodeError(str(error))
-            raise undecodable(error) from None
+            return decoded(self.body or b"{}", kind)
+        except errors.Invalid:
+            coding = self.header(b"content-encoding")
+            if coding is None or coding.lower() == "identity":
+                raise
+            message = f"the body says that it is {coding}; only bodies as they are can be read"
+            raise errors.BadRequest(message) from None
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:
@@ -172,6 +171,19 @@ def span(amount: float, *, unit: timedelta, field: str) -> timedelta:
         return amount * unit
     except OverflowError:
         raise errors.Invalid([errors.Problem(("body", field), "is too long")]) from None
+
+
+def decoded(text: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """JSON as `kind`. Errors: Invalid, naming the field."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not isinstance(error, msgspec.DecodeError):
+            error = msgspec.DecodeError(str(error))
+        raise undecodable(error, bytes(text)) from None
 
 
 def _in_utc(at: datetime) -> datetime:

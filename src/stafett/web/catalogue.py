@@ -6,7 +6,7 @@ applications, no webhooks, no numbers, and no event type that is archived or beh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,9 +18,8 @@ from stafett.model import EventType
 from stafett.services import samples
 from stafett.services.event_types import schema_in_force
 from stafett.web import openapi
-from stafett.web.admin import guard, render
-from stafett.web.admin.languages import NAMES, Language, chosen
-from stafett.web.admin.schema_fields import fields_of
+from stafett.web.admin import guard, render, told
+from stafett.web.admin.languages import Language, chosen, names
 from stafett.web.calls import Call, Reply
 
 PATH: Final = "/catalog"
@@ -77,19 +76,21 @@ def _rendered(offered: Sequence[EventType], language: Language, root: str) -> by
 
     return render.page(
         "catalogue.html",
-        groups=_grouped(offered, otherwise=language.text("Other")),
+        groups=_grouped(offered, language),
         t=language.text,
         url=url,
         language=language.code,
-        languages=NAMES,
+        languages=names(),
     )
 
 
-def _grouped(offered: Sequence[EventType], *, otherwise: str) -> Sequence[tuple[str, object]]:
+def _grouped(offered: Sequence[EventType], language: Language) -> Sequence[tuple[str, object]]:
     """Groups by name; in each the event types, with the rows of their tables."""
-    groups: Mapping[str, list[object]] = {each.group or otherwise: [] for each in offered}
+    groups: dict[str, list[object]] = {}
     for each in offered:
-        groups[each.group or otherwise].append((_with_sample(each), fields_of(each)))
+        read = told.event_type(_with_sample(each), language)
+        rows = told.fields(each, language)
+        groups.setdefault(read.group or language.text("Other"), []).append((read, rows))
     return sorted(groups.items())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import msgspec
 
@@ -76,10 +77,11 @@ def _wire_loc(loc: Sequence[str | int]) -> list[str | int]:
     return [loc[0], name, *loc[2:]]
 
 
-def undecodable(error: msgspec.DecodeError) -> errors.Invalid:
+def undecodable(error: msgspec.DecodeError, body: bytes = b"") -> errors.Invalid:
     """What a body that does not decode is told: where, and what was expected."""
     if not isinstance(error, msgspec.ValidationError):
-        problem = errors.Problem(("body",), f"is not JSON: {error}", "value_error.jsondecode")
+        why = _HALF if _has_half_a_character(body) else error
+        problem = errors.Problem(("body",), f"is not JSON: {why}", "value_error.jsondecode")
         return errors.Invalid([problem])
     message, _, path = str(error).partition(" - at `$")
     loc: list[str | int] = ["body"]
@@ -91,6 +93,22 @@ def undecodable(error: msgspec.DecodeError) -> errors.Invalid:
     else:
         problem = errors.Problem(tuple(loc), _in_words(message), "type_error")
     return errors.Invalid([problem])
+
+
+_HALF: Final = "one half of a surrogate pair stands alone in it, which is no character"
+
+
+def _has_half_a_character(body: bytes) -> bool:
+    """The decoder says of such a text that it ends too early; another one takes it."""
+    try:
+        json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(constant: str) -> Never:
+    raise ValueError(constant)
 
 
 def _in_words(message: str) -> str:

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _OF_AN_ENDPOINT: Final = (
-    "attempt-stats",
     "auto-config/**",
-    "bulk-replay",
     "ca",
     "cancel-msgs",
     "connector/**",
@@ -21,7 +19,6 @@ _OF_AN_ENDPOINT: Final = (
     "oauth",
     "oauth-config",
     "rate-limit-status",
-    "replay-missing",
     "transformation/**",
 )
 _OF_AN_APPLICATION: Final = (
@@ -33,11 +30,8 @@ _OF_AN_APPLICATION: Final = (
     "events/**",
     "inbound/**",
     "integration/**",
-    "msg/*/attempt/*/headers",
     "msg/*/raw",
-    "msg/bulk-expunge",
     "msg/expunge-all-contents",
-    "msg/precheck/active",
     "msg/search",
     "poller/**",
     "polling-endpoint/**",
@@ -48,7 +42,6 @@ _OF_THE_API: Final = (
     "admin/**",
     "app/stats/**",
     "auth/**",
-    "background-task/**",
     "connector/**",
     "environment/**",
     "event-type/*/retry-schedule",

@@ -46,10 +46,11 @@ class Pages:
     def __init__(self, stafett: Stafett) -> None:
         self._stafett = stafett
 
-    async def document(self) -> bytes:
-        """The OpenAPI document as JSON."""
+    async def document(self, root: str) -> bytes:
+        """The OpenAPI document as JSON; `root` is the path that Stafett is mounted under."""
         event_types = await self._stafett.event_types.all()
-        return msgspec.json.encode(document(event_types))
+        servers = [{"url": root or "/"}]
+        return msgspec.json.encode(document(event_types) | {"servers": servers})
 
     async def reading(self) -> bytes:
         """The same to read, as one HTML page that loads nothing."""

@@ -7,16 +7,23 @@ as all of our own work for it. On other servers everything goes ASGI's own way.
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final, cast, final
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
-    HttpToolsProtocol,
     RequestResponseCycle,
 )
 
-from stafett.app import Receive, Send
+from stafett.app import Receive, Scope, Send
+from stafett.web.bounds import BoundedProtocol
+
+_EXTENSION: Final = "stafett.breaking"
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 def whole_body(receive: Receive) -> bytes | None:
@@ -51,7 +58,45 @@ def answer_whole(send: Send, status: int, *, head: bytes, body: bytes) -> bool:
     return True
 
 
-class RestingProtocol(HttpToolsProtocol):
+@final
+class Breaking:
+    """A way to end an answer as HTTP does not. The connection ends with it."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def close(self, last: bytes = b"") -> None:
+        """Send `last` as it is, and close, whatever of the answer was still to come."""
+        if not self._cycle.disconnected:
+            self._cycle.transport.write(last)
+        self._cycle.transport.close()
+        self._end()
+
+    def reset(self) -> None:
+        """Drop what was not sent yet, and reset the connection where the platform can."""
+        found = self._cycle.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._cycle.transport.abort()
+        self._end()
+
+    def _end(self) -> None:
+        cycle = self._cycle
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+
+
+def breaking(scope: Scope) -> Breaking | None:
+    """A way to break the answer to this request; None on another server than `RestingProtocol`."""
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    found: Callable[[], Breaking] | None = extensions.get(_EXTENSION)
+    return None if found is None else found()
+
+
+class RestingProtocol(BoundedProtocol):
     """To be given to uvicorn as its `http`: one timer for a connection, not one for each request.
 
     The timer looks, now and then, how long the connection has rested.
@@ -61,11 +106,18 @@ class RestingProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **more)
         self._resting_since: float | None = None
         self._at_work: RequestResponseCycle | None = None
+        # One for all requests: hardly any of them looks at it, and one of each would be a ring of
+        # references for the garbage collector to find.
+        self._extensions: dict[str, Any] = {_EXTENSION: self._breaking}
 
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._at_work = cycle
+        cycle.scope["extensions"] = self._extensions
         super()._start_asgi_task(cycle, app)
+
+    def _breaking(self) -> Breaking:
+        return Breaking(cast("RequestResponseCycle", self._at_work))
 
     @override
     def on_message_complete(self) -> None:

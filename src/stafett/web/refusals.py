@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from stafett.web import api_attempts as attempts
+from stafett.web import api_authentication as authentication
 from stafett.web import api_bins as bins
 from stafett.web import api_endpoints as endpoints
 from stafett.web import api_event_types as event_types
@@ -60,16 +61,19 @@ _CAN_BE_SENSELESS: Final = frozenset(
         attempts.resend,
         bins.create_bin,
         bins.pin_capture,
+        endpoints.bulk_replay,
         endpoints.recover,
+        endpoints.replay_missing,
         endpoints.rotate_secret,
         endpoints.send_example,
         endpoints.send_test,
         event_types.import_openapi,
         messages.create_batch,
+        messages.expunge_messages,
     }
 )
 """Those that are refused for something else than a query which cannot be read."""
-_CAN_CONFLICT: Final = frozenset({event_types.put_event_type, users.delete_user})
+_CAN_CONFLICT: Final = frozenset({users.delete_user})
 """Without an idempotency key, and without a uid that may be taken."""
 
 
@@ -78,7 +82,7 @@ def _is_guarded(route: Route) -> bool:
 
 
 def _is_for_some(route: Route) -> bool:
-    return route.access in {Access.OWNER, Access.READER}
+    return route.access in {Access.OWNER, Access.READER} or route.handler is authentication.logout
 
 
 def _names_something(route: Route) -> bool:
@@ -89,7 +93,9 @@ def _names_something(route: Route) -> bool:
 
 
 def _keeps_promises(route: Route) -> bool:
-    return route.method == "POST" and _is_guarded(route)
+    """Who has logged out repeats nothing."""
+    leaves = route.handler is authentication.logout
+    return route.method == "POST" and _is_guarded(route) and not leaves
 
 
 def _can_conflict(route: Route) -> bool:

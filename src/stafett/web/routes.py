@@ -8,20 +8,25 @@ from typing import Any
 
 from stafett.web import api_applications as applications
 from stafett.web import api_attempts as attempts
+from stafett.web import api_authentication as authentication
 from stafett.web import api_bins as bins
 from stafett.web import api_endpoints as endpoints
+from stafett.web import api_environment as environment
 from stafett.web import api_event_types as event_types
 from stafett.web import api_messages as messages
+from stafett.web import api_tasks as tasks
 from stafett.web import api_tokens as tokens
 from stafett.web import api_users as users
 from stafett.web import probes
 from stafett.web.calls import Handler
 from stafett.web.wire.applications import ApplicationIn, ApplicationOut, ApplicationPatch
-from stafett.web.wire.attempts import AttemptOut
+from stafett.web.wire.attempts import AttemptHeadersOut, AttemptOut
 from stafett.web.wire.bins import BinIn, BinOut, ReplyIn
 from stafett.web.wire.captures import CaptureOut, DeletedOut
 from stafett.web.wire.deliveries import (
     AttemptedMessageOut,
+    AttemptStatsOut,
+    BulkReplayIn,
     CanceledOut,
     DestinationOut,
     RecoverIn,
@@ -37,14 +42,24 @@ from stafett.web.wire.endpoints import (
     KeyOut,
     RotateIn,
 )
+from stafett.web.wire.environment import EnvironmentIn, EnvironmentOut
 from stafett.web.wire.event_types import EventTypeIn, EventTypeOut, EventTypePatch
 from stafett.web.wire.examples import ExampleIn, TestOut
 from stafett.web.wire.health import HealthOut
 from stafett.web.wire.imports import OpenApiImportIn, OpenApiImportOut
-from stafett.web.wire.messages import BatchIn, BatchOut, MessageIn, MessageOut
+from stafett.web.wire.messages import (
+    BatchIn,
+    BatchOut,
+    ExpungeIn,
+    ExpungeOut,
+    MessageIn,
+    MessageOut,
+    PrecheckIn,
+    PrecheckOut,
+)
 from stafett.web.wire.tasks import TaskOut
 from stafett.web.wire.timelines import TimelineOut
-from stafett.web.wire.tokens import TokenIn, TokenOut
+from stafett.web.wire.tokens import ExpireIn, TokenIn, TokenOut
 from stafett.web.wire.users import PasswordIn, UserIn, UserOut
 
 PREFIX = "/api/v1"
@@ -128,8 +143,10 @@ def _table() -> tuple[Route, ...]:
     _add_applications(table)
     _add_endpoints(table)
     _add_event_types(table)
+    _add_environment(table)
     _add_messages(table)
     _add_attempts(table)
+    _add_tasks(table)
     _add_bins(table)
     return tuple(table.routes)
 
@@ -141,6 +158,14 @@ def _add_basics(table: _Table) -> None:
     table.add("GET /token", tokens.list_tokens, 200, access=owner, query=_PAGE, out=TokenOut)
     table.add("POST /token", tokens.create_token, 201, access=owner, body=TokenIn, out=TokenOut)
     table.add("DELETE /token/{token}", tokens.revoke_token, 204, access=owner)
+    table.add("POST /auth/logout", authentication.logout, 204, access=Access.ANY)
+    table.add(
+        "POST /auth/app/{app}/expire-all",
+        authentication.expire_all,
+        204,
+        access=owner,
+        body=ExpireIn,
+    )
     table.add("GET /user", users.list_users, 200, access=owner, query=_PAGE, out=UserOut)
     table.add("POST /user", users.create_user, 201, access=owner, body=UserIn, out=UserOut)
     table.add(
@@ -208,7 +233,14 @@ def _add_endpoints(table: _Table) -> None:
     add(f"PUT {_EP}/headers", endpoints.put_headers, 204, body=HeadersIn)
     add(f"PATCH {_EP}/headers", endpoints.patch_headers, 204, body=HeadersPatch)
     add(f"GET {_EP}/stats", endpoints.get_stats, 200, query=("since", "until"), out=StatsOut)
+    attempted = f"{_EP}/attempt-stats"
+    period = ("since", "until")
+    add(f"GET {attempted}", endpoints.get_attempt_stats, 200, query=period, out=AttemptStatsOut)
     add(f"POST {_EP}/recover", endpoints.recover, 202, body=RecoverIn, out=TaskOut)
+    missing = f"{_EP}/replay-missing"
+    add(f"POST {missing}", endpoints.replay_missing, 202, body=RecoverIn, out=TaskOut)
+    again = f"{_EP}/bulk-replay"
+    add(f"POST {again}", endpoints.bulk_replay, 202, body=BulkReplayIn, out=TaskOut)
     owner = Access.OWNER
     add(
         f"POST {_EP}/send-example",
@@ -270,6 +302,20 @@ def _add_event_types(table: _Table) -> None:
     )
 
 
+def _add_environment(table: _Table) -> None:
+    owner = Access.OWNER
+    exported, imported = "POST /environment/export", "POST /environment/import"
+    table.add(exported, environment.export_environment, 200, access=owner, out=EnvironmentOut)
+    table.add(
+        imported,
+        environment.import_environment,
+        204,
+        access=owner,
+        body=EnvironmentIn,
+        max_body=_IMPORT_BYTES,
+    )
+
+
 def _add_messages(table: _Table) -> None:
     add, out, owner = table.add, MessageOut, Access.OWNER
     add(f"GET {_APP}/msg", messages.list_messages, 200, query=_ABOUT, out=out)
@@ -294,6 +340,21 @@ def _add_messages(table: _Table) -> None:
     )
     add(f"GET {_MSG}", messages.get_message, 200, query=("with_content",), out=out)
     add(f"DELETE {_MSG}/content", messages.expunge_message, 204, access=owner)
+    add(
+        f"POST {_APP}/msg/bulk-expunge",
+        messages.expunge_messages,
+        200,
+        access=owner,
+        body=ExpungeIn,
+        out=ExpungeOut,
+    )
+    add(
+        f"POST {_APP}/msg/precheck/active",
+        messages.precheck,
+        200,
+        body=PrecheckIn,
+        out=PrecheckOut,
+    )
 
 
 def _add_attempts(table: _Table) -> None:
@@ -318,6 +379,12 @@ def _add_attempts(table: _Table) -> None:
         200,
         query=("with_content",),
         out=out,
+    )
+    add(
+        f"GET {_MSG}/attempt/{{attempt}}/headers",
+        attempts.get_attempt_headers,
+        200,
+        out=AttemptHeadersOut,
     )
     add(
         f"DELETE {_MSG}/attempt/{{attempt}}/content",
@@ -346,6 +413,14 @@ def _add_attempts(table: _Table) -> None:
         200,
         out=CanceledOut,
     )
+
+
+def _add_tasks(table: _Table) -> None:
+    """An application's token sees the tasks of its own."""
+    every, one = "GET /background-task", "GET /background-task/{task}"
+    query = (*_ORDERED, "status", "task")
+    table.add(every, tasks.list_tasks, 200, access=Access.ANY, query=query, out=TaskOut)
+    table.add(one, tasks.get_task, 200, access=Access.ANY, out=TaskOut)
 
 
 def _add_bins(table: _Table) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 _MAX_REMEMBERED = 4_096
+_MAX_LENGTH = 256
+"""Of a path that is remembered: anybody can ask for long ones, and no token is needed for it."""
 
 
 class Routed(Protocol):
@@ -40,12 +42,12 @@ class Tree(Generic[R]):
     def find(self, path: str) -> tuple[dict[str, R], list[str]] | None:
         """The routes of a path below the prefix by method, and its variable segments in order.
 
-        Paths asked for before are remembered, a few thousand of them.
+        Paths asked for before are remembered, a few thousand of them, none of which is long.
         """
         found = self._found.get(path)
         if found is None:
             found = self._root.find(path.rstrip("/").split("/"), 0)
-            if found is not None:
+            if found is not None and len(path) <= _MAX_LENGTH:
                 if len(self._found) >= _MAX_REMEMBERED:
                     self._found.clear()
                 self._found[path] = found

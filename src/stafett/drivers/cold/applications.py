@@ -14,6 +14,7 @@ from stafett.ids import AppId
 from stafett.model import Application, ApplicationChanges, Page, PageQuery
 
 _t = schema.applications
+_OWNED = (schema.tasks, schema.attempts, schema.deliveries, schema.messages, schema.endpoints)
 
 
 def to_application(row: Row) -> Application:
@@ -90,7 +91,7 @@ class ApplicationVerbs(SqlVerbs):
         def work(connection: sa.Connection) -> None:
             self.queue.forget_application(connection, app_id)
             connection.execute(payloads)
-            for table in (schema.attempts, schema.deliveries, schema.messages, schema.endpoints):
+            for table in _OWNED:
                 connection.execute(sa.delete(table).where(table.c.app_id == app_id))
             connection.execute(sa.delete(_t).where(_t.c.id == app_id))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,11 +25,14 @@ from stafett.model import (
     PageQuery,
     Trigger,
 )
-from stafett.store import AttemptCount
+from stafett.store import AttemptCount, AttemptsMeasured
 
 _a = schema.attempts
 _m = schema.messages
 _e = schema.endpoints
+
+_SAMPLE = 1_000
+"""Attempts of one slot whose durations tell enough."""
 
 
 def _trigger(manual: bool) -> Trigger:  # noqa: FBT001 - it is the stored column
@@ -88,21 +91,26 @@ def _attempt_conditions(app_id: AppId, where: AttemptFilter) -> list[sa.ColumnEl
     return conditions + messages.matches(about)
 
 
+def _real(app_id: AppId, since: datetime, until: datetime) -> list[sa.ColumnElement[bool]]:
+    """Whether an attempt is real, of a time range, and of an endpoint that is there.
+
+    Endpoint by endpoint over the index on (endpoint_id, id).
+    """
+    return [
+        _a.c.endpoint_id.in_(sa.select(_e.c.id).where(_e.c.app_id == app_id)),
+        _a.c.id >= ids.first_at(ids.ATTEMPT, since),
+        _a.c.id < ids.first_at(ids.ATTEMPT, until),
+        sa.not_(_a.c.test),
+    ]
+
+
 def _count_query(
     app_id: AppId, since: datetime, until: datetime, *, limit: int
 ) -> sa.Select[EndpointId, bool, int]:
-    """Attempts of a time range by endpoint and how they ended, of `limit` rows at most.
-
-    Endpoint by endpoint over the index on (endpoint_id, id): about 1.5 us for each attempt.
-    """
+    """Attempts by endpoint and how they ended, of `limit` rows at most; about 1.5 us for each."""
     found = (
         sa.select(_a.c.endpoint_id, _a.c.cause.is_(None).label("succeeded"))
-        .where(
-            _a.c.endpoint_id.in_(sa.select(_e.c.id).where(_e.c.app_id == app_id)),
-            _a.c.id >= ids.first_at(ids.ATTEMPT, since),
-            _a.c.id < ids.first_at(ids.ATTEMPT, until),
-            sa.not_(_a.c.test),
-        )
+        .where(*_real(app_id, since, until))
         .limit(limit)
         .subquery()
     )
@@ -118,6 +126,28 @@ def _counted(rows: Sequence[sa.Row[EndpointId, bool, int]]) -> dict[EndpointId, 
         change = {"succeeded": count} if succeeded else {"failed": count}
         counts[endpoint_id] = replace(before, **change)
     return counts
+
+
+def _durations_query(
+    app_id: AppId, since: datetime, until: datetime, *, total: int
+) -> sa.Select[int]:
+    """How long the `total` attempts took, shortest first; of many some 1,000, picked by chance.
+
+    The last character of an id is chance, and stands in the index: what is left out is not read.
+    """
+    query = sa.select(_a.c.duration_us).where(*_real(app_id, since, until))
+    if total > _SAMPLE:
+        picked = list(ids.ALPHABET[: max(1, len(ids.ALPHABET) * _SAMPLE // total)])
+        query = query.where(sa.func.substr(_a.c.id, ids.length(ids.ATTEMPT), 1).in_(picked))
+    return query.order_by(_a.c.duration_us)
+
+
+def _percentiles(ordered: Sequence[int], percents: Sequence[int]) -> tuple[timedelta, ...]:
+    """For each of `percents`, what so many of a hundred microseconds do not exceed."""
+    if not ordered:
+        return ()
+    places = (-(-len(ordered) * each // 100) for each in percents)  # rounded up
+    return tuple(timedelta(microseconds=ordered[max(1, place) - 1]) for place in places)
 
 
 class AttemptVerbs(SqlVerbs):
@@ -164,19 +194,29 @@ class AttemptVerbs(SqlVerbs):
         )
         await self.write(lambda connection: connection.execute(statement) and None)
 
-    async def count_attempts(
-        self, app_id: AppId, *, slots: Sequence[tuple[datetime, datetime]], limit: int
-    ) -> list[Mapping[EndpointId, AttemptCount]]:
-        def work(connection: sa.Connection) -> list[Mapping[EndpointId, AttemptCount]]:
-            counts: list[Mapping[EndpointId, AttemptCount]] = []
+    async def measure_attempts(
+        self,
+        app_id: AppId,
+        *,
+        slots: Sequence[tuple[datetime, datetime]],
+        percents: Sequence[int],
+        limit: int,
+    ) -> list[AttemptsMeasured]:
+        def work(connection: sa.Connection) -> list[AttemptsMeasured]:
+            measured: list[AttemptsMeasured] = []
             left = limit
             for since, until in slots:
                 rows = connection.execute(_count_query(app_id, since, until, limit=left + 1)).all()
-                left -= sum(count for *_, count in rows)
+                total = sum(count for *_, count in rows)
+                left -= total
                 if left < 0:
                     break
-                counts.append(_counted(rows))
-            return counts
+                query = _durations_query(app_id, since, until, total=total)
+                took = connection.scalars(query).all() if total else ()
+                measured.append(
+                    AttemptsMeasured(counts=_counted(rows), durations=_percentiles(took, percents))
+                )
+            return measured
 
         return await self.read(work)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from stafett.drivers.cold.queue import Queue
 from stafett.model import Page, PageQuery
@@ -35,6 +36,14 @@ def alone(connection: sa.Connection, table: sa.Table) -> None:
     """From here to the commit nobody else writes to `table`; in SQLite nobody does anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def insert_into(
+    connection: sa.Connection, table: sa.Table
+) -> postgresql.Insert[Any] | sqlite.Insert[Any]:
+    """An insert that knows what to do about a conflict."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table)
 
 
 def fetch_one(

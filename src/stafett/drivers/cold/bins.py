@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from stafett.drivers import schema
 from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
@@ -16,7 +17,10 @@ from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, Scr
 
 _b = schema.bins
 _c = schema.captures
+_n = schema.bin_answers
 _MICROSECOND = timedelta(microseconds=1)
+_ASKEW: Final = timedelta(hours=1)
+"""How far clocks may be apart, and an answer counted before its request is stored."""
 
 
 def _from_reply(reply: ScriptedReply) -> dict[str, Any]:
@@ -28,6 +32,10 @@ def _from_reply(reply: ScriptedReply) -> dict[str, Any]:
         "reply_mode": reply.mode.value,
         "reply_drip_us": reply.drip_every // _MICROSECOND,
         "reply_times": reply.times,
+        "reply_chance": reply.chance,
+        "reply_seed": reply.seed,
+        "reply_size": reply.size,
+        "reply_retry_date_us": reply.retry_date // _MICROSECOND,
     }
 
 
@@ -46,6 +54,10 @@ def to_bin(row: Row) -> Bin:
             mode=ReplyMode(row["reply_mode"]),
             drip_every=row["reply_drip_us"] * _MICROSECOND,
             times=row["reply_times"],
+            chance=row["reply_chance"],
+            seed=row["reply_seed"],
+            size=row["reply_size"],
+            retry_date=row["reply_retry_date_us"] * _MICROSECOND,
         ),
         reply_since=row["reply_since"],
         capture_count=row["capture_count"],
@@ -132,7 +144,7 @@ def _number(connection: sa.Connection, bin_id: BinId, captures: Sequence[Capture
 def _trim(connection: sa.Connection, bin_id: BinId, *, keep: int, keep_bytes: int) -> None:
     """Deletes the oldest beyond `keep` captures or `keep_bytes` of bodies; the newest stays.
 
-    Pinned ones neither count nor go.
+    Pinned ones neither count nor go. Counts that are older than all that is left go with them.
     """
     loose = (_c.c.bin_id == bin_id, _c.c.pinned == sa.false())
     rows = connection.execute(
@@ -143,7 +155,20 @@ def _trim(connection: sa.Connection, bin_id: BinId, *, keep: int, keep_bytes: in
         held += size
         if place >= keep or (held > keep_bytes and place > 0):
             connection.execute(sa.delete(_c).where(*loose, _c.c.number <= number))
+            _forget_counts(connection, bin_id)
             return
+
+
+def _forget_counts(connection: sa.Connection, bin_id: BinId) -> None:
+    oldest: datetime = connection.execute(
+        sa.select(_c.c.received_at)
+        .where(_c.c.bin_id == bin_id, _c.c.pinned == sa.false())
+        .order_by(_c.c.number)
+        .limit(1)
+    ).scalar_one()
+    connection.execute(
+        sa.delete(_n).where(_n.c.bin_id == bin_id, _n.c.counted_at < oldest - _ASKEW)
+    )
 
 
 def _pinned_others(connection: sa.Connection, bin_id: BinId, capture_id: CaptureId) -> int:
@@ -151,6 +176,22 @@ def _pinned_others(connection: sa.Connection, bin_id: BinId, capture_id: Capture
         _c.c.bin_id == bin_id, _c.c.pinned == sa.true(), _c.c.id != capture_id
     )
     return connection.execute(query).scalar_one()
+
+
+def _count(
+    connection: sa.Connection, bin_id: BinId, *, since: int, counted: Sequence[str], now: datetime
+) -> sa.Executable:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    first = {"bin_id": bin_id, "since": since, "answer_count": 1, "counted_at": now}
+    return (
+        insert(_n)
+        .values([first | {"counted": each} for each in counted])
+        .on_conflict_do_update(
+            index_elements=["bin_id", "since", "counted"],
+            set_={"answer_count": _n.c.answer_count + 1, "counted_at": now},
+        )
+        .returning(_n.c.counted, _n.c.answer_count)
+    )
 
 
 class BinVerbs(SqlVerbs):
@@ -191,12 +232,30 @@ class BinVerbs(SqlVerbs):
 
     async def set_reply(self, bin_id: BinId, reply: ScriptedReply) -> None:
         values = _from_reply(reply) | {"reply_since": _b.c.capture_count}
-        statement = sa.update(_b).where(_b.c.id == bin_id).values(values)
-        await self.write(lambda connection: connection.execute(statement) and None)
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(sa.update(_b).where(_b.c.id == bin_id).values(values))
+            connection.execute(sa.delete(_n).where(_n.c.bin_id == bin_id))
+
+        await self.write(work)
+
+    async def count_answers(
+        self, bin_id: BinId, *, since: int, counted: Sequence[str], now: datetime
+    ) -> list[int]:
+        def work(connection: sa.Connection) -> list[int]:
+            statement = _count(connection, bin_id, since=since, counted=counted, now=now)
+            counts: dict[str, int] = {
+                row["counted"]: row["answer_count"]
+                for row in connection.execute(statement).mappings()
+            }
+            return [counts[each] for each in counted]
+
+        return await self.write(work)
 
     async def delete_bin(self, bin_id: BinId) -> None:
         def work(connection: sa.Connection) -> None:
             connection.execute(sa.delete(_c).where(_c.c.bin_id == bin_id))
+            connection.execute(sa.delete(_n).where(_n.c.bin_id == bin_id))
             connection.execute(sa.delete(_b).where(_b.c.id == bin_id))
 
         await self.write(work)

@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from stafett import ids
 from stafett.drivers import schema
 from stafett.drivers.cold import messages
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page, labelled
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page, insert_into, labelled
 from stafett.drivers.cold.endpoints import to_endpoint
 from stafett.ids import DeliveryId, EndpointId, MessageId
 from stafett.model import (
@@ -33,7 +31,7 @@ _m = schema.messages
 _e = schema.endpoints
 
 # A fresh run by hand: the schedule starts anew, the attempts made before stay counted.
-_FRESH_RUN: dict[str, Any] = {
+FRESH_RUN: dict[str, Any] = {
     "state": DeliveryState.PENDING,
     "manual": True,
     "failure_count": 0,
@@ -67,13 +65,19 @@ def _is(message_id: MessageId, endpoint_id: EndpointId) -> sa.ColumnElement[bool
     return sa.and_(_d.c.message_id == message_id, _d.c.endpoint_id == endpoint_id)
 
 
+def last_answered(code_class: int) -> list[sa.ColumnElement[bool]]:
+    """Whether the last attempt had an answer of this class; 0: it had none."""
+    if code_class == 0:
+        return [_d.c.last_status_code.is_(None), _d.c.attempt_count > 0]
+    return [_d.c.last_status_code.between(code_class, code_class + 99)]
+
+
 def _upsert(
     connection: sa.Connection, values: dict[str, Any], fresh: dict[str, Any]
 ) -> sa.Executable:
     """Make the delivery, or begin it anew; answers its id unless it is being sent."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     return (
-        insert(_d)
+        insert_into(connection, _d)
         .values(values)
         .on_conflict_do_update(
             index_elements=["message_id", "endpoint_id"],
@@ -145,7 +149,7 @@ class DeliveryVerbs(SqlVerbs):
         self, delivery: NewDelivery, *, message: Message, now: datetime
     ) -> DeliveryId | None:
         claim = delivery.claim
-        fresh = _FRESH_RUN | {"due_at": delivery.due_at, "updated_at": now}
+        fresh = FRESH_RUN | {"due_at": delivery.due_at, "updated_at": now}
         if claim is not None:
             fresh |= {
                 "state": DeliveryState.SENDING,
@@ -169,43 +173,6 @@ class DeliveryVerbs(SqlVerbs):
                 chosen = _is(message.id, delivery.endpoint_id)
                 self.queue.put(connection, chosen, claimed_by=claimed_by)
             return made
-
-        return await self.write(work)
-
-    async def recover(
-        self,
-        endpoint_id: EndpointId,
-        *,
-        since: datetime,
-        until: datetime,
-        now: datetime,
-        limit: int,
-        after: MessageId | None,
-    ) -> tuple[int, MessageId | None]:
-        start = after or ids.first_at(ids.MESSAGE, since)
-        query = (
-            sa.select(_d.c.message_id)
-            .join(_m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
-            .where(
-                _d.c.endpoint_id == endpoint_id,
-                _d.c.message_id > start if after else _d.c.message_id >= start,
-                _d.c.message_id < ids.first_at(ids.MESSAGE, until),
-                _d.c.state.in_([DeliveryState.FAILED, DeliveryState.CANCELED]),
-                sa.not_(_d.c.test),
-                sa.not_(_m.c.payload_gone),
-            )
-            .order_by(_d.c.message_id)
-            .limit(limit)
-        )
-
-        def work(connection: sa.Connection) -> tuple[int, MessageId | None]:
-            found = list(connection.scalars(query))
-            chosen = sa.and_(_d.c.endpoint_id == endpoint_id, _d.c.message_id.in_(found))
-            connection.execute(
-                sa.update(_d).where(chosen).values(_FRESH_RUN | {"due_at": now, "updated_at": now})
-            )
-            self.queue.put(connection, chosen)
-            return len(found), found[-1] if len(found) == limit else None
 
         return await self.write(work)
 

@@ -85,12 +85,13 @@ def _query(*, with_payload: bool) -> sa.Select[Any]:
 class Steps:
     """What a search goes back over."""
 
-    key: sa.ColumnElement[Any]
+    keys: tuple[sa.ColumnElement[Any], ...]
+    """The same in each table that is joined; the first is sorted by."""
     query: sa.Select[Any, Any]
     """Each key, labelled `key`, and what looking at it costs, as `cost`."""
 
     def where(self, *conditions: sa.ColumnElement[bool]) -> Steps:
-        return Steps(self.key, self.query.where(*conditions))
+        return Steps(self.keys, self.query.where(*conditions))
 
 
 def look_back(
@@ -98,27 +99,31 @@ def look_back(
     query: sa.Select[Any],
     steps: Steps,
     *,
-    key: sa.ColumnElement[Any],
+    keys: tuple[sa.ColumnElement[Any], ...],
     limit: int,
     look: int,
 ) -> tuple[list[Row], str | None]:
-    """Rows of `query` by falling `key`, until there are more than `limit` or all was looked at.
+    """Rows of `query` by falling key, until there are more than `limit` or all was looked at.
 
     When `look` of what the steps cost is spent, the answer has the key down to which it was looked
     at. So a search for what is rare takes no longer the more there is.
+
+    The range stands at the key of each table: PostgreSQL carries only equality from one to the
+    other, and would read, or search for a text, all of the other table.
     """
     found: list[Row] = []
     size, end = _FIRST_STEP, None
     while True:
         part, ahead = steps, query
         if end is not None:
-            part, ahead = part.where(part.key < end), ahead.where(key < end)
-        step = part.query.order_by(part.key.desc()).limit(size).subquery()
+            part = part.where(*(each < end for each in part.keys))
+            ahead = ahead.where(*(each < end for each in keys))
+        step = part.query.order_by(part.keys[0].desc()).limit(size).subquery()
         summary = sa.select(sa.func.min(step.c.key), sa.func.count(), sa.func.sum(step.c.cost))
         end, count, cost = _summed(connection.execute(summary).one())
         if not count:
             return found, None
-        ahead = ahead.where(key >= end).limit(limit + 1 - len(found))
+        ahead = ahead.where(*(each >= end for each in keys)).limit(limit + 1 - len(found))
         found += connection.execute(ahead).mappings()
         look -= cost
         if len(found) > limit or count < size:
@@ -196,9 +201,10 @@ class MessageVerbs(SqlVerbs):
         look: int,
     ) -> Found[Message]:
         source = _t.join(_p, _p.c.message_id == _t.c.id)
-        inside = [_t.c.app_id == app_id, *within(_t.c.id, where)]
+        keys = (_t.c.id, _p.c.message_id)
+        inside = [_t.c.app_id == app_id, *(each for key in keys for each in within(key, where))]
         if after is not None:
-            inside.append(_t.c.id < after)
+            inside += [key < after for key in keys]
         size = sa.func.length(_p.c.body)
         cost = sa.case((size > _USUAL_PAYLOAD, size), else_=_USUAL_PAYLOAD).label("cost")
         looked_at = sa.select(_t.c.id.label("key"), cost).select_from(source).where(*inside)
@@ -214,8 +220,8 @@ class MessageVerbs(SqlVerbs):
             rows, end = look_back(
                 connection,
                 having,
-                Steps(_t.c.id, looked_at),
-                key=_t.c.id,
+                Steps(keys, looked_at),
+                keys=keys,
                 limit=limit,
                 look=look * _USUAL_PAYLOAD,
             )

@@ -11,7 +11,7 @@ from stafett import ids
 from stafett.drivers import schema
 from stafett.drivers.cold import messages
 from stafett.drivers.cold.base import Row, SqlVerbs, labelled
-from stafett.drivers.cold.deliveries import to_delivery
+from stafett.drivers.cold.deliveries import last_answered, to_delivery
 from stafett.ids import AppId
 from stafett.store import DeliveryQuery, Found, ListedDelivery
 
@@ -38,11 +38,8 @@ def _query_conditions(app_id: AppId, where: DeliveryQuery) -> list[sa.ColumnElem
         conditions.append(_d.c.endpoint_id == where.endpoint_id)
     if where.state is not None:
         conditions.append(_d.c.state == where.state)
-    if where.status_code_class == 0:
-        conditions += [_d.c.last_status_code.is_(None), _d.c.attempt_count > 0]
-    elif where.status_code_class is not None:
-        low = where.status_code_class
-        conditions.append(_d.c.last_status_code.between(low, low + 99))
+    if where.status_code_class is not None:
+        conditions += last_answered(where.status_code_class)
     if where.test is not None:
         conditions.append(_d.c.test == where.test)
     return conditions
@@ -53,28 +50,36 @@ def _steps(app_id: AppId, where: DeliveryQuery) -> messages.Steps:
     if where.endpoint_id is not None:
         key = _d.c.message_id
         query = sa.select(key.label("key"), sa.literal(2).label("cost"))
-        return messages.Steps(key, query.where(_d.c.endpoint_id == where.endpoint_id))
+        return messages.Steps((key,), query.where(_d.c.endpoint_id == where.endpoint_id))
     key, cost = _m.c.id, (1 + _m.c.endpoint_count).label("cost")
     query = sa.select(key.label("key"), cost)
-    return messages.Steps(key, query.where(_m.c.app_id == app_id))
+    return messages.Steps((key,), query.where(_m.c.app_id == app_id))
 
 
 def _search_query(
-    app_id: AppId, where: DeliveryQuery, key: sa.ColumnElement[Any], *, after: str | None
+    app_id: AppId,
+    where: DeliveryQuery,
+    keys: tuple[sa.ColumnElement[Any], ...],
+    *,
+    after: str | None,
 ) -> sa.Select[Any]:
-    """What `where` asks for, newest first by `key`, beginning behind the place `after`."""
+    """What `where` asks for, newest first by its `keys`, beginning behind the place `after`."""
+    key = keys[0]
     query = (
         sa.select(*labelled(_d, "d_"), _m, _duration())
         .join_from(_d, _m, sa.and_(_m.c.app_id == _d.c.app_id, _m.c.id == _d.c.message_id))
         .where(*_query_conditions(app_id, where), *messages.matches(where))
-        .where(*messages.within(key, where))
+        .where(*(each for own in keys for each in messages.within(own, where)))
         .order_by(key.desc(), _d.c.endpoint_id.desc())
     )
     if after is None:
         return query
     # Behind one delivery of a message come its others; behind a message, older ones.
     message_id, _, endpoint_id = after.partition(".")
-    return query.where(key <= message_id, sa.or_(key < message_id, _d.c.endpoint_id < endpoint_id))
+    return query.where(
+        *(each <= message_id for each in keys),
+        sa.or_(key < message_id, _d.c.endpoint_id < endpoint_id),
+    )
 
 
 def _to_listed(row: Row) -> ListedDelivery:
@@ -93,18 +98,19 @@ class SearchVerbs(SqlVerbs):
         self, app_id: AppId, where: DeliveryQuery, *, after: str | None, limit: int, look: int
     ) -> Found[ListedDelivery]:
         steps = _steps(app_id, where)
-        steps = steps.where(*messages.within(steps.key, where))
+        [step_key] = steps.keys
+        steps = steps.where(*messages.within(step_key, where))
         if after is not None:
-            steps = steps.where(steps.key <= after.partition(".")[0])
+            steps = steps.where(step_key <= after.partition(".")[0])
 
         def work(connection: sa.Connection) -> Found[ListedDelivery]:
             # The key is the same in both tables, and each database sorts by the index of the one
             # that is named: PostgreSQL has no better than that of the deliveries.
             on_postgresql = connection.dialect.name == "postgresql"
-            key = _d.c.message_id if on_postgresql else steps.key
-            query = _search_query(app_id, where, key, after=after)
+            keys = (_d.c.message_id, _m.c.id) if on_postgresql else steps.keys
+            query = _search_query(app_id, where, keys, after=after)
             rows, end = messages.look_back(
-                connection, query, steps, key=key, limit=limit, look=look
+                connection, query, steps, keys=keys, limit=limit, look=look
             )
             items = tuple(_to_listed(row) for row in rows[:limit])
             if len(rows) > limit:

@@ -1,4 +1,4 @@
-"""Tokens and kept replies in SQL."""
+"""Tokens in SQL."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import sqlalchemy as sa
 
 from stafett.drivers import schema
 from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
-from stafett.ids import TokenId
+from stafett.ids import AppId, TokenId
 from stafett.model import Page, PageQuery, Token
-from stafett.store import StoredReply
 
 _t = schema.tokens
-_keys = schema.idempotency_keys
 _FIELDS = [field.name for field in fields(Token)]
 
 
@@ -24,15 +22,8 @@ def to_token(row: Row) -> Token:
     return Token(**{name: row[name] for name in _FIELDS})
 
 
-def to_reply(row: Row) -> StoredReply:
-    """A row as the contract knows it."""
-    return StoredReply(
-        body_hash=row["body_hash"], status_code=row["status_code"], body=row["body"] or b""
-    )
-
-
 class TokenVerbs(SqlVerbs):
-    """See `stafett.store.Tokens` and `stafett.store.Replies`."""
+    """See `stafett.store.Tokens`."""
 
     async def add_token(self, token: Token) -> None:
         values = {name: getattr(token, name) for name in _FIELDS}
@@ -63,28 +54,21 @@ class TokenVerbs(SqlVerbs):
         )
         return await self.write(lambda connection: connection.execute(statement).rowcount > 0)
 
+    async def expire_tokens(self, app_id: AppId, *, at: datetime) -> list[TokenId]:
+        longer = sa.or_(_t.c.expires_at.is_(None), _t.c.expires_at > at)
+        statement = (
+            sa.update(_t)
+            .where(_t.c.app_id == app_id, _t.c.revoked_at.is_(None), longer)
+            .values(expires_at=at)
+            .returning(_t.c.id)
+        )
+        return await self.write(
+            lambda connection: [TokenId(each) for each in connection.scalars(statement)]
+        )
+
     async def touch_tokens(self, used: Mapping[TokenId, datetime]) -> None:
         def work(connection: sa.Connection) -> None:
             for token_id, at in used.items():
                 connection.execute(sa.update(_t).where(_t.c.id == token_id).values(last_used_at=at))
-
-        await self.write(work)
-
-    async def find_reply(self, key: bytes) -> StoredReply | None:
-        query = sa.select(_keys).where(_keys.c.key == key, _keys.c.status_code.is_not(None))
-        return await self.read(lambda connection: fetch_one(connection, query, to_reply))
-
-    async def keep_reply(self, key: bytes, reply: StoredReply, *, now: datetime) -> None:
-        values = {
-            "key": key,
-            "body_hash": reply.body_hash,
-            "status_code": reply.status_code,
-            "body": reply.body,
-            "created_at": now,
-        }
-
-        def work(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(_keys).where(_keys.c.key == key))
-            connection.execute(sa.insert(_keys).values(values))
 
         await self.write(work)

@@ -16,8 +16,14 @@ _d = schema.deliveries
 _p = schema.payloads
 _a = schema.attempts
 _k = schema.idempotency_keys
+_t = schema.tasks
+_tries = schema.tries
 KEY_LIFE = timedelta(hours=24)
 """How long an idempotency key is remembered."""
+_TASK_LIFE = timedelta(days=30)
+"""How long a task can be asked for after it has ended."""
+_TRIES_LIFE = timedelta(hours=1)
+"""By then a handful of tries is free again, whatever the handful is."""
 
 
 def _waits() -> sa.ColumnElement[bool]:
@@ -58,6 +64,13 @@ def _expire_keys(connection: sa.Connection, *, now: datetime, limit: int) -> int
     return connection.execute(sa.delete(_k).where(_k.c.key.in_(old))).rowcount
 
 
+def _expire_tasks(connection: sa.Connection, *, now: datetime) -> None:
+    """They are few, and so are the tries."""
+    old = (_t.c.due_at.is_(None), _t.c.updated_at < now - _TASK_LIFE)
+    connection.execute(sa.delete(_t).where(*old))
+    connection.execute(sa.delete(_tries).where(_tries.c.free_at < now - _TRIES_LIFE))
+
+
 def expire(
     connection: sa.Connection, *, now: datetime, messages_before: datetime | None, limit: int
 ) -> Expired:
@@ -69,6 +82,7 @@ def expire(
         else _expire_messages(connection, before=messages_before, limit=limit)
     )
     keys = _expire_keys(connection, now=now, limit=limit)
+    _expire_tasks(connection, now=now)
     return Expired(
         payloads=payloads, messages=messages, keys=keys, more=limit in {payloads, messages, keys}
     )

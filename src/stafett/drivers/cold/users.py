@@ -27,6 +27,8 @@ from stafett.model import (
 _u = schema.users
 _s = schema.sessions
 _a = schema.audit
+_l = schema.setup_links
+_KEPT_LINKS = 20
 _USER = [field.name for field in fields(User)]
 _SESSION = [field.name for field in fields(Session)]
 _AUDIT = [field.name for field in fields(AuditEntry)]
@@ -83,9 +85,22 @@ class UserVerbs(SqlVerbs):
             if connection.scalar(sa.select(_u.c.id).limit(1)) is not None:
                 return False
             connection.execute(sa.insert(_u).values(_values(user)))
+            connection.execute(sa.delete(_l))
             return True
 
         return await self.write(work)
+
+    async def add_setup_link(self, hash: str, *, now: datetime) -> None:  # noqa: A002 - as tokens
+        def work(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(_l).values(hash=hash, made_at=now))
+            newest = sa.select(_l.c.hash).order_by(_l.c.made_at.desc()).limit(_KEPT_LINKS)
+            connection.execute(sa.delete(_l).where(_l.c.hash.not_in(newest)))
+
+        await self.write(work)
+
+    async def has_setup_link(self, hash: str) -> bool:  # noqa: A002 - as tokens
+        wanted = sa.select(_l.c.hash).where(_l.c.hash == hash)
+        return await self.read(lambda connection: connection.scalar(wanted) is not None)
 
     async def find_user(self, ref: str) -> User | None:
         query = sa.select(_u).where(sa.or_(_u.c.id == ref, _u.c.email == ref))

@@ -9,7 +9,9 @@ from stafett.drivers.cold.deliveries import DeliveryVerbs
 from stafett.drivers.cold.endpoints import EndpointVerbs
 from stafett.drivers.cold.event_types import EventTypeVerbs
 from stafett.drivers.cold.messages import MessageVerbs
+from stafett.drivers.cold.replies import ReplyVerbs
 from stafett.drivers.cold.searches import SearchVerbs
+from stafett.drivers.cold.tasks import TaskVerbs
 from stafett.drivers.cold.tokens import TokenVerbs
 from stafett.drivers.cold.upkeep import UpkeepVerbs
 from stafett.drivers.cold.users import UserVerbs
@@ -23,6 +25,8 @@ class ColdVerbs(
     DeliveryVerbs,
     AttemptVerbs,
     SearchVerbs,
+    TaskVerbs,
+    ReplyVerbs,
     TokenVerbs,
     UserVerbs,
     BinVerbs,

@@ -8,9 +8,10 @@ import pkgutil
 import sqlalchemy as sa
 
 from stafett import errors
+from stafett.drivers import schema
 from stafett.drivers.migrations import versions
 
-HEAD = "0005"
+HEAD = "0009"
 """The newest revision; `versions/` has one file for each, named after it."""
 
 
@@ -20,7 +21,7 @@ def is_current(connection: sa.Connection) -> bool:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Run what is missing, in the caller's transaction. Errors: SchemaTooNew.
+    """Run what is missing, in the caller's transaction. Errors: SchemaTooNew, InvalidSettings.
 
     Alembic costs a tenth of a second to import, so a store that is up to date does without.
     """
@@ -33,7 +34,20 @@ def upgrade(connection: sa.Connection) -> None:
             f" {HEAD}); install that release again, or restore the backup from before it ran"
         )
         raise errors.SchemaTooNew(message)
+    if found is None:
+        _refuse_others(connection)
     _run_alembic(connection)
+
+
+def _refuse_others(connection: sa.Connection) -> None:
+    """Errors: InvalidSettings, where another program has tables of the names that ours have."""
+    there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
+    if there:
+        message = (
+            f"the database belongs to another program: it has tables that Stafett would make"
+            f" ({', '.join(sorted(there))}); name a database of its own (STAFETT_DATABASE_URL)"
+        )
+        raise errors.InvalidSettings(message)
 
 
 def _revision(connection: sa.Connection) -> str | None:

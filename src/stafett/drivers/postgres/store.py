@@ -18,8 +18,8 @@ from stafett.drivers.migrations.upgrade import is_current, upgrade
 from stafett.drivers.postgres import adding, claiming, news, partitions, recording, server
 from stafett.drivers.postgres.queue import QueueTable
 from stafett.drivers.postgres.server import Connection, Server
-from stafett.ids import ClaimId, DeliveryId, EndpointId, MessageId
-from stafett.model import Capture, DueDelivery, Message
+from stafett.ids import ClaimId, DeliveryId, EndpointId, TaskId
+from stafett.model import Capture, DueDelivery, Message, Task
 from stafett.store import (
     AddResult,
     AttemptRecord,
@@ -189,22 +189,13 @@ class PostgresStore(ColdVerbs):
         return made
 
     @override
-    async def recover(
-        self,
-        endpoint_id: EndpointId,
-        *,
-        since: datetime,
-        until: datetime,
-        now: datetime,
-        limit: int,
-        after: MessageId | None,
-    ) -> tuple[int, MessageId | None]:
-        recovered = await super().recover(
-            endpoint_id, since=since, until=until, now=now, limit=limit, after=after
-        )
-        if recovered[0]:
+    async def work_on_task(
+        self, task_id: TaskId, claim: Claim, *, now: datetime, spare: Sequence[DeliveryId]
+    ) -> Task | None:
+        task = await super().work_on_task(task_id, claim, now=now, spare=spare)
+        if task is not None:
             self._news.hint(News.DUE)
-        return recovered
+        return task
 
     @override
     async def add_captures(

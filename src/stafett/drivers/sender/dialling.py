@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import os
@@ -26,6 +27,9 @@ CONNECT_SECONDS: Final = 5.0
 """For one address; a share of it when there are more to try."""
 MAX_DIALLED: Final = 4
 """Addresses of one name that are tried one after another."""
+
+# No receiver is to blame for them.
+_OUR_LACK: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger("stafett.egress")
 
@@ -129,11 +133,17 @@ async def _connect(addresses: Sequence[Address], port: int) -> socket.socket:
         except ConnectionRefusedError:
             failure = SendFailed(FailureCause.REFUSED, "the endpoint refused the connection")
         except OSError as error:
-            words = os.strerror(error.errno).lower() if error.errno else "no connection"
-            failure = SendFailed(
-                FailureCause.CONNECT_FAILED, f"the endpoint cannot be reached: {words}"
-            )
+            failure = _unreached(error)
     raise failure
+
+
+def _unreached(error: OSError) -> SendFailed:
+    words = os.strerror(error.errno).lower() if error.errno else "no connection"
+    if error.errno in _OUR_LACK:
+        return SendFailed(
+            FailureCause.INTERNAL, f"this server could not make a connection: {words}"
+        )
+    return SendFailed(FailureCause.CONNECT_FAILED, f"the endpoint cannot be reached: {words}")
 
 
 async def _connect_to(address: Address, port: int) -> socket.socket:

@@ -138,7 +138,10 @@ def release(
 
 
 def void_leases(raw: sqlite3.Connection, *, now: datetime) -> int:
-    """At start no other process can hold work: what was being sent is due now."""
+    """At start no other process can hold work: what was being sent is due now, and tasks go on."""
+    raw.execute(
+        "UPDATE tasks SET claim_id = NULL, due_at = ? WHERE due_at IS NOT NULL", (to_micros(now),)
+    )
     return raw.execute(
         "UPDATE deliveries SET state = 'pending', claim_id = NULL, due_at = ?"
         " WHERE state = 'sending' AND due_at IS NOT NULL",

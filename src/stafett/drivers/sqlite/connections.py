@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
@@ -36,6 +38,13 @@ class Session:
 
     raw: sqlite3.Connection
     core: sa.Connection
+    open_cursors: weakref.WeakSet[sqlite3.Cursor]
+    """Of `core`, those that somebody still holds."""
+
+    def reset(self) -> None:
+        """End what a unit of work that failed was in the middle of: with it nothing can commit."""
+        for cursor in list(self.open_cursors):
+            cursor.close()
 
     def close(self) -> None:
         """Lets the file go."""
@@ -68,7 +77,13 @@ def connect(path: Path, *, read_only: bool = False) -> Session:
         raw.execute("PRAGMA temp_store=MEMORY")
         raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
-    return Session(raw, engine.connect())
+    open_cursors = weakref.WeakSet[sqlite3.Cursor]()
+
+    def note(_: object, cursor: sqlite3.Cursor, *__: object) -> None:
+        open_cursors.add(cursor)
+
+    event.listen(engine, "before_cursor_execute", note)
+    return Session(raw, engine.connect(), open_cursors)
 
 
 def _make_file(path: Path) -> None:

@@ -20,8 +20,15 @@ class FileLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Errors: StoreInUse when another process holds it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Errors: StoreInUse when another process holds it; Unavailable when it may not be made."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            message = (
+                f"cannot write {self._path}: {exc.strerror}; does the data folder belong to another"
+                " user? give it to this one, or choose another place (--data)"
+            )
+            raise errors.Unavailable(message) from exc
         try:
             _lock(descriptor)
         except OSError as exc:

@@ -165,6 +165,7 @@ def _run_together(session: Session, units: list[_Unit]) -> bool:
     except (errors.StoreFull, errors.StoreBroken):
         raise
     except Exception:  # noqa: BLE001 - whose it is shows when they are run alone
+        session.reset()
         if session.raw.in_transaction:
             session.raw.execute("ROLLBACK")
         session.raw.execute("BEGIN IMMEDIATE")
@@ -184,6 +185,7 @@ def _run_unit(session: Session, unit: _Unit, *, alone: bool) -> None:
         with connections.translated_errors():
             unit.result = unit.work(session)
     except Exception as error:
+        session.reset()
         if isinstance(error, errors.StoreFull | errors.StoreBroken):
             raise
         if not raw.in_transaction:

@@ -90,6 +90,9 @@ class Admin:
         """Somebody who is not signed in asked for a page that is not for everybody."""
         if not await self._stafett.users.somebody():
             return visit.go("setup")
+        if guard.by_htmx(visit.headers):
+            # A form to sign in has no place in a part of a page: the whole page is asked for again.
+            return Reply(401, b"", [(b"hx-refresh", b"true")])
         wanted = visit.scope["path"] if visit.scope["method"] == "GET" else None
         return visit.go("sign-in", then=wanted)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,8 +21,22 @@ from stafett.settings import Settings
 
 COOKIE: Final = "stafett_session"
 LANGUAGE_COOKIE: Final = "stafett_language"
+MASKED: Final = b"(masked)"
+_SESSION: Final = re.compile(rb"((?:^|[;,\s])(?:__Host-)?%b\s*=\s*)[^;,\s]+" % COOKIE.encode())
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+def without_session(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """`headers`, the session of whoever is signed in masked: others may read what a bin keeps.
+
+    A browser sends it to every page of this host.
+    """
+    for name, value in headers:
+        if name.lower() == b"cookie":
+            yield name, _SESSION.sub(rb"\1" + MASKED, value)
+        else:
+            yield name, value
 
 
 def host_of(headers: Mapping[bytes, bytes]) -> str:
@@ -51,20 +65,30 @@ def check_host(headers: Mapping[bytes, bytes], settings: Settings) -> None:
 def check_origin(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     """Errors: Forbidden, for a request that changes something and comes from elsewhere.
 
-    A live stream is read by scripts alone, so it has to come from a page of ours too.
+    What a script asks for, a live stream above all, has to come from a page of ours too.
     """
-    streams = headers.get(b"accept", b"").startswith(b"text/event-stream")
-    if scope["method"] in _SAFE_METHODS and not streams:
+    safe = scope["method"] in _SAFE_METHODS
+    scripted = by_htmx(headers) or b"text/event-stream" in headers.get(b"accept", b"")
+    if safe and not scripted:
         return
     site = headers.get(b"sec-fetch-site")
     origin = headers.get(b"origin", b"").decode("latin-1")
     if site is not None:
         ours = site == b"same-origin"
-    else:
+    elif origin or not safe:
         ours = bool(origin) and _parts(origin).netloc == host_of(headers)
+    else:
+        # A browser names no origin where it reads from its own, and the site over TLS only. The
+        # header of htmx is enough: a page elsewhere would have to ask first whether it may send it.
+        ours = by_htmx(headers)
     if not ours:
         message = "this request did not come from a page of this server; open the page again"
         raise errors.Forbidden(message)
+
+
+def by_htmx(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a script of a page asks, for a part of it."""
+    return headers.get(b"hx-request") == b"true"
 
 
 def _parts(url: str) -> SplitResult:
@@ -81,13 +105,12 @@ def is_secure(scope: Scope, settings: Settings) -> bool:
 
 
 def cookie(headers: Mapping[bytes, bytes], name: str) -> str:
-    """A cookie's value; empty where there is none."""
-    try:
-        jar = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    except CookieError:
-        return ""
-    found = jar.get(name)
-    return "" if found is None else found.value
+    """A cookie's value; empty where there is none. The others' are not even looked at."""
+    for each in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        found, _, value = each.partition("=")
+        if found.strip() == name:
+            return value.strip()
+    return ""
 
 
 def session_cookie(name: str, value: str, *, seconds: int, secure: bool) -> bytes:

@@ -11,10 +11,13 @@ from importlib import resources
 from typing import Any, Final
 
 import jinja2
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from stafett import egress, errors
 from stafett.model import Headers, Json
+from stafett.web.admin import languages
+from stafett.web.admin.languages import Language
 from stafett.web.calls import Reply
 
 _PACKAGE: Final = "stafett.web.admin"
@@ -60,6 +63,8 @@ def environment() -> jinja2.Environment:
     )
     filters: dict[str, Any] = made.filters
     filters["moment"] = moment
+    filters["moment_text"] = moment_text
+    filters["number"] = number
     filters["milliseconds"] = milliseconds
     filters["span"] = span
     filters["pretty"] = pretty
@@ -75,27 +80,42 @@ def page(template: str, /, **values: Any) -> bytes:
     return environment().get_template(template).render(**values).encode()
 
 
-def moment(at: datetime | None) -> Markup:
-    """A time; a browser with script shows it in its reader's own form."""
+@jinja2.pass_context
+def moment(context: Context, at: datetime | None) -> Markup:
+    """A time; a browser with script shows it in its reader's own form and zone."""
     if at is None:
         return Markup("<span class=none>-</span>")
-    text = at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = _language(context).moment(at)
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)
 
 
-def milliseconds(duration: timedelta) -> str:
-    """`12 ms`, `3.4 s`."""
-    ms = duration / timedelta(milliseconds=1)
-    return f"{ms / 1000:.1f} s" if ms >= 10_000 else f"{ms:.0f} ms"
+@jinja2.pass_context
+def moment_text(context: Context, at: datetime) -> str:
+    """A time where no element can stand, such as in a choice."""
+    return _language(context).moment(at)
 
 
-def span(duration: timedelta) -> str:
-    """The largest unit that fits: `5 s`, `12 min`, `3 h`, `2 d`."""
-    seconds = duration.total_seconds()
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+@jinja2.pass_context
+def number(context: Context, value: float) -> str:
+    """A whole number in the reader's form."""
+    return _language(context).number(value)
+
+
+@jinja2.pass_context
+def milliseconds(context: Context, duration: timedelta) -> str:
+    """`12 ms`, `12.4 s` in the reader's form."""
+    return _language(context).milliseconds(duration)
+
+
+@jinja2.pass_context
+def span(context: Context, duration: timedelta) -> str:
+    """`5 s`, `12 min`, `3 h`, `2 d` in the reader's form."""
+    return _language(context).span(duration)
+
+
+def _language(context: Context) -> Language:
+    """The page's."""
+    return languages.language(context["language"])
 
 
 def masked(pairs: Headers) -> Headers:
@@ -174,17 +194,26 @@ def _is_plain(character: str) -> bool:
 
 
 @cache
+def _static_files() -> dict[str, bytes]:
+    """What is in `static/` and in its `vendor/`: no name that anybody asks for is a path."""
+    own = resources.files(_PACKAGE) / "static"
+    folders = (("", own), ("vendor/", own / "vendor"))
+    return {
+        prefix + file.name: file.read_bytes()
+        for prefix, folder in folders
+        for file in folder.iterdir()
+        if file.is_file()
+    }
+
+
 def static_file(name: str) -> bytes | None:
-    """The bytes of a file in `static/`; None where there is none of that name."""
-    if "/" in name or name.startswith("."):
-        return None
-    file = resources.files(_PACKAGE) / "static" / name
-    return file.read_bytes() if file.is_file() else None
+    """The bytes of a file in `static/`; None where there is none."""
+    return _static_files().get(name)
 
 
 def static_reply(path: str, *more: tuple[bytes, bytes]) -> Reply:
-    """The file that the last part of `path` names; it may be kept for ever. Errors: NotFound."""
-    name = path.rpartition("/")[2]
+    """The file that `path` names behind its hash; it may be kept for ever. Errors: NotFound."""
+    name = path.partition("-/static/")[2].partition("/")[2]
     content = static_file(name)
     kind = _TYPES.get("." + name.rpartition(".")[2])
     if content is None or kind is None:
@@ -196,6 +225,5 @@ def static_reply(path: str, *more: tuple[bytes, bytes]) -> Reply:
 @cache
 def static_path(name: str) -> str:
     """Its path below the admin, with its content's hash: it may be kept for ever."""
-    content = static_file(name)
-    assert content is not None, name  # noqa: S101 - templates name files that are there
+    content = _static_files()[name]
     return f"-/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-
-import msgspec
 
 from stafett import errors, model
 from stafett.ids import CaptureId
@@ -24,6 +23,8 @@ from stafett.web.calls import Reply, Stream
 _LISTED: Final = 50
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _HEARTBEAT_SECONDS: Final = 15
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+"""As a reader of a stream sees them, within a field too."""
 
 
 # --- bins -------------------------------------------------------------------------------------
@@ -91,7 +92,10 @@ async def set_reply(visit: Visit) -> Reply:
     return visit.go(f"bins/{found.id}", notice="reply-saved")
 
 
-_REPLY_FIELDS: Final = ("status_code", "headers", "delay", "mode", "drip_every", "times")
+_REPLY_FIELDS: Final = (
+    *("status_code", "headers", "delay", "mode", "drip_every", "times"),
+    *("chance", "seed", "size", "retry_date"),
+)
 
 
 def _read_reply(typed: dict[str, str]) -> ScriptedReply:
@@ -106,6 +110,10 @@ def _read_reply(typed: dict[str, str]) -> ScriptedReply:
         mode=_mode(typed["mode"], problems),
         drip_every=whole("drip_every", default=1_000) * _MILLISECOND,
         times=whole("times", default=0),
+        chance=_chance(typed["chance"], problems),
+        seed=whole("seed", default=0) if typed["seed"] else None,
+        size=whole("size", default=0),
+        retry_date=whole("retry_date", default=0) * _MILLISECOND,
     )
     if problems:
         raise errors.Invalid(problems)
@@ -118,6 +126,14 @@ def _mode(text: str, problems: list[errors.Problem]) -> ReplyMode:
     except ValueError:
         problems.append(errors.Problem(("body", "mode"), "must be one of the list"))
         return ReplyMode.WHOLE
+
+
+def _chance(text: str, problems: list[errors.Problem]) -> float:
+    try:
+        return replies.chance_of(text.replace(",", ".") or "1")
+    except ValueError as error:
+        problems.append(errors.Problem(("body", "chance"), str(error)))
+        return 1.0
 
 
 def _typed_body(visit: Visit) -> str:
@@ -138,7 +154,7 @@ def _whole(
     return int(text)
 
 
-_DIGITS: Final = 6
+_DIGITS: Final = 9
 
 
 def _headers(text: str, problems: list[errors.Problem]) -> tuple[tuple[str, str], ...]:
@@ -250,7 +266,15 @@ async def _page(
         problems=problems,
         typed=typed,
         usual=replies.USUAL,
+        modes=list(ReplyMode),
+        sequels=_sequels(found, now=visit.stafett.now()),
     )
+
+
+def _sequels(found: Bin, *, now: datetime) -> dict[str, str]:
+    """What Stafett does after each of the usual replies, and after this bin's (`now`)."""
+    of = {word: replies.usual(word) for word in replies.USUAL} | {"now": found.reply}
+    return {word: replies.sequel(reply, now=now).value for word, reply in of.items()}
 
 
 def _reply_to_show(visit: Visit, found: Bin) -> ScriptedReply:
@@ -268,6 +292,10 @@ def _reply_as_typed(reply: ScriptedReply) -> dict[str, str]:
         "mode": reply.mode.value,
         "drip_every": str(reply.drip_every // _MILLISECOND),
         "times": str(reply.times),
+        "chance": replies.chance_as_typed(reply.chance),
+        "seed": "" if reply.seed is None else str(reply.seed),
+        "size": str(reply.size),
+        "retry_date": str(reply.retry_date // _MILLISECOND),
     }
 
 
@@ -302,8 +330,8 @@ async def _arriving(visit: Visit, found: Bin, tail: Tail) -> AsyncGenerator[byte
             chosen=None,
             after=None,
         )
-        data = msgspec.json.encode({"html": row.content.decode()})
-        yield b"id: %d\nevent: capture\ndata: %b\n\n" % (capture.number, data)
+        lines = b"".join(b"data: %b\n" % line for line in _LINE_END.split(row.content.strip()))
+        yield b"id: %d\n%b\n" % (capture.number, lines)
 
 
 _ONE: Final = "bins/{bin}"

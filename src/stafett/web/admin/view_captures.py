@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from stafett.ids import BinId, CaptureId
 from stafett.model import Attempt, Bin, Capture, Endpoint, Message, PageQuery, Role
 from stafett.web import timelines
 from stafett.web.admin import captures, curl, differences, har, payloads, render
+from stafett.web.admin.languages import Language
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 from stafett.web.wire.bins import bin_out
@@ -21,6 +23,8 @@ from stafett.web.wire.captures import capture_out
 
 _MAX_APPS: Final = 250
 _EXPORT_BYTES: Final = 16 << 20
+_RECORDED_WITHIN: Final = timedelta(seconds=90)
+"""The longest that an attempt may take, and the writing of it."""
 """Of bodies in one download; all that a bin can hold would take several times 100 MiB here."""
 
 
@@ -56,17 +60,24 @@ async def readings(visit: Visit, found: Bin, capture: Capture, *, show_all: bool
         "hex_cut": len(capture.body) > captures.HEX_BYTES,
         "curl": curl.command(capture, visit.base_url, reveal=show_all),
         "both_ends": both_ends,
-        "waited": _waited,
+        "look_again": 1 if both_ends is None and _is_awaited(visit, capture) else None,
+        "waited": functools.partial(_waited, visit.language),
         "steps": await timelines.of(visit.stafett, found, capture, app=visit.app_ref),
     }
 
 
-def _waited(duration: timedelta) -> str:
+def _is_awaited(visit: Visit, capture: Capture) -> bool:
+    """Whether it is ours and so new that its attempt may not be recorded yet."""
+    age = visit.stafett.now() - capture.received_at
+    return capture.attempt_id is not None and age < _RECORDED_WITHIN
+
+
+def _waited(language: Language, duration: timedelta) -> str:
     """So that a wait can be told from its promise: `250 ms`, `5.2 s`, `2 min 10 s`."""
     seconds = duration.total_seconds()
     if seconds < 1:
-        return f"{seconds * 1_000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 60 else retry.in_words(duration)
+        return language.quantity(f"{seconds * 1_000:.0f} ms")
+    return language.quantity(f"{seconds:.1f} s" if seconds < 60 else retry.in_words(duration))
 
 
 async def compare(visit: Visit) -> Reply:

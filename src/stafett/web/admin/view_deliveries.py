@@ -23,8 +23,8 @@ from stafett.model import (
 )
 from stafett.services.deliveries import MAX_RESEND
 from stafett.store import DeliveryQuery, Found, ListedDelivery
-from stafett.web.admin import captures, payloads
-from stafett.web.admin.view_events import time_of
+from stafett.web.admin import captures, guard, payloads
+from stafett.web.admin.view_events import SOON, look_again, time_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -34,6 +34,8 @@ _MAX_OFFERED: Final = 500
 _ATTEMPTS: Final = 20
 _BEGINNING: Final = 2_000
 """Bytes of a reply that are shown of an attempt that nobody has chosen."""
+_MAX_LEFT: Final = 500
+_SENT_AGAIN: Final = frozenset({"recovering", "resent-several"})
 _FIELDS: Final = ("endpoint", "state", "event", "class", "after", "before")
 _CLASSES: Final = frozenset({"0", "200", "300", "400", "500"})
 
@@ -75,16 +77,39 @@ async def show_list(visit: Visit) -> Reply:
             visit.app_ref, asked.where, after=visit.one("from"), limit=_SHOWN
         )
     endpoints = await visit.stafett.endpoints.all(visit.app_ref)
+    left = await _left(visit, asked)
+    moving = look_again((each.delivery for each in found.items), visit.stafett.now())
     return visit.page(
         "deliveries.html",
         status=422 if asked.problems else 200,
         found=found,
         names={each.id: each.name for each in endpoints},
         offered=_offered(endpoints),
-        event_types=await visit.stafett.event_types.all(),
+        event_types=await visit.event_types(),
         asked=asked.typed,
         problems=asked.problems,
+        # A recover has only begun when the page is shown first: it is looked at once more.
+        left=left if left or guard.by_htmx(visit.headers) else None,
+        most_left=_MAX_LEFT,
+        look_again=SOON if left or (left == 0 and not guard.by_htmx(visit.headers)) else moving,
     )
+
+
+async def _left(visit: Visit, asked: Asked) -> int | None:
+    """How many are still to be sent of those that were just sent again, counted up to 500.
+
+    Not those that failed once more and wait for a retry. None: nothing was sent again.
+    """
+    if visit.one("notice") not in _SENT_AGAIN or asked.problems:
+        return None
+    now, left = visit.stafett.now(), 0
+    for state in (DeliveryState.PENDING, DeliveryState.SENDING):
+        found = await visit.stafett.deliveries.search(
+            visit.app_ref, replace(asked.where, state=state), limit=_MAX_LEFT
+        )
+        due = [each.delivery.due_at or now for each in found.items]
+        left += sum(state is DeliveryState.SENDING or at <= now for at in due)
+    return left
 
 
 def _offered(endpoints: list[Endpoint]) -> list[Endpoint] | None:
@@ -207,6 +232,7 @@ async def _page(visit: Visit, *, refused: str = "") -> Reply:
         message=message,
         endpoint=await _endpoint(visit, delivery.endpoint_id),
         delivery=delivery,
+        look_again=look_again([delivery], visit.stafett.now()),
         tries=_tries(attempts, message, chosen=chosen),
         older=None if page.done else attempts[-1].id,
         newest=visit.one("from") is None,

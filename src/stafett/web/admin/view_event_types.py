@@ -13,7 +13,6 @@ from stafett.model import EventType, EventTypeChanges, Json, PayloadCheck, Paylo
 from stafett.services import samples
 from stafett.services.event_types import NewEventType, schema_in_force, with_newest
 from stafett.web.admin import payloads, render
-from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -26,15 +25,20 @@ async def show_list(visit: Visit) -> Reply:
     known = await visit.stafett.event_types.all()
     groups: dict[str, list[EventType]] = {}
     for each in known:
-        words = f"{each.name} {each.label} {each.group} {each.description}".lower()
-        if text.lower() in words and (archived or not each.archived):
-            groups.setdefault(each.group or visit.t("Other"), []).append(each)
+        told = visit.told(each)
+        found = text.lower() in _words(each) or text.lower() in _words(told)
+        if found and (archived or not each.archived):
+            groups.setdefault(told.group or visit.t("Other"), []).append(told)
     return visit.page(
         "event_types.html",
         groups=sorted(groups.items()),
         total=len(known),
         asked={"text": text, "archived": archived},
     )
+
+
+def _words(known: EventType) -> str:
+    return f"{known.name} {known.label} {known.group} {known.description}".lower()
 
 
 async def show_one(visit: Visit) -> Reply:
@@ -47,28 +51,30 @@ async def show_one(visit: Visit) -> Reply:
     ]
     return visit.page(
         "event_type.html",
-        event_type=event_type,
-        rows=fields_of(event_type),
+        event_type=visit.told(event_type),
+        rows=visit.fields_of(event_type),
         schema=schema_in_force(event_type),
         endpoints=endpoints,
     )
 
 
 async def show_card(visit: Visit) -> Reply:
-    """Fields and sample alone, for the webhook form; `name` may come several times.
+    """Fields and sample alone, for parts of other pages; `event_types` may come several times.
 
-    `style` and `webhook` say how, and to whom, the sample would be sent.
+    `payload_style` and `webhook` say how, and to whom, the sample would be sent.
     """
-    found = [await visit.stafett.event_types.get(name) for name in visit.many("name")[:_MAX_CARDS]]
-    if not found:
+    names = visit.many("event_types")[:_MAX_CARDS]
+    if not names:
         message = "name an event type"
         raise errors.NotFound(message)
-    asked = visit.one("style")
+    found = [await visit.stafett.event_types.get(each) for each in names]
+    asked = visit.one("payload_style")
     style = PayloadStyle(asked) if asked in set(PayloadStyle) else PayloadStyle.ACCEPTED
     webhook, now = visit.one("webhook") or "", visit.stafett.now()
     return visit.page(
         "event_type_card.html",
-        cards=[(each, fields_of(each)) for each in found],
+        cards=[(visit.told(each), visit.fields_of(each)) for each in found],
+        webhook=webhook,
         previews={
             each.name: payloads.preview(each, style, endpoint_id=webhook, now=now) for each in found
         },
@@ -253,7 +259,8 @@ def _form(visit: Visit, form: Form, known: EventType | None, *, status: int = 20
         "event_type_form.html",
         status=status,
         form=form,
-        known=known,
+        known=known and visit.told(known),
+        translated=known is not None and visit.told(known) != known,
         problems=form.problems,
         checks=list(PayloadCheck),
     )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from stafett import errors
-from stafett.model import EventType, Message, MessageFilter, PageQuery, Role
+from stafett.model import (
+    Delivery,
+    DeliveryState,
+    EventType,
+    Message,
+    MessageFilter,
+    PageQuery,
+    Role,
+)
 from stafett.services.messages import NewMessage
 from stafett.web.admin import payloads, render
 from stafett.web.admin.visits import Page, Visit
@@ -17,6 +25,18 @@ from stafett.web.errors import status_of
 
 _SHOWN: Final = 50
 _DESTINATIONS: Final = 100
+_UNDER_WAY: Final = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+SOON: Final = 2
+_LATER: Final = 30
+_A_MOMENT: Final = timedelta(seconds=60)
+
+
+def look_again(deliveries: Iterable[Delivery], now: datetime) -> int | None:
+    """In how many seconds to look what became of them; None where all have ended."""
+    waiting = [each for each in deliveries if each.state in _UNDER_WAY]
+    # What was due long ago has a webhook that is off or rests, and will not move soon.
+    soon = any(each.due_at is None or abs(each.due_at - now) < _A_MOMENT for each in waiting)
+    return (SOON if soon else _LATER) if waiting else None
 
 
 def time_of(typed: Mapping[str, str], name: str, problems: list[errors.Problem]) -> datetime | None:
@@ -70,7 +90,7 @@ async def show_list(visit: Visit) -> Reply:
         part=part,
         destinations=await visit.stafett.deliveries.destinations_of(part.messages),
         names={each.id: each.name for each in endpoints},
-        event_types=await visit.stafett.event_types.all(),
+        event_types=await visit.event_types(),
         asked=asked,
         problems=problems,
     )
@@ -96,7 +116,7 @@ async def show_one(visit: Visit) -> Reply:
     destinations = await visit.stafett.deliveries.destinations(
         visit.app_ref, message.id, PageQuery(limit=_DESTINATIONS, after=visit.one("from"))
     )
-    known = {each.name: each for each in await visit.stafett.event_types.all()}
+    known = {each.name: each for each in await visit.event_types()}
     event_type = known.get(message.event_type)
     body = message.payload
     sensitive = event_type.sensitive_fields if event_type else ()
@@ -105,6 +125,7 @@ async def show_one(visit: Visit) -> Reply:
         message=message,
         event_type=event_type,
         destinations=destinations,
+        look_again=look_again((each for each, _ in destinations.items), visit.stafett.now()),
         tree=None if body is None else payloads.tree(body, sensitive=sensitive),
         raw=None if body is None else payloads.raw(body),
     )
@@ -175,7 +196,7 @@ def _at_its_field(visit: Visit, problem: errors.Problem) -> errors.Problem:
 
 
 async def _offered(visit: Visit) -> list[EventType]:
-    known = [each for each in await visit.stafett.event_types.all() if not each.archived]
+    known = [each for each in await visit.event_types() if not each.archived]
     return sorted(known, key=lambda each: each.label.lower())
 
 

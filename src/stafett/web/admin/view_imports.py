@@ -70,7 +70,7 @@ def _form(
         replace_all=visit.ticked("replace_all"),
         problems=[(str(each.loc[-1]), each.msg) for each in problems],
         trouble=trouble,
-        most=f"{MAX_BYTES:,}",
+        most=MAX_BYTES,
     )
 
 
@@ -98,7 +98,7 @@ async def _look(visit: Visit, document: bytes, *, trouble: str = "") -> Reply:
         "event_type_import_preview.html",
         status=409 if trouble else 200,
         steps=[(each, list(changes_of(each))) for each in acting],
-        unchanged=[each.event_type for each in steps if each not in acting],
+        unchanged=[visit.told(each.event_type) for each in steps if each not in acting],
         counts=Counter(each.action.value for each in acting),
         document=_short(document),
         replace_all=visit.ticked("replace_all"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
 from stafett.model import Endpoint, MessageFilter, PageQuery, Role
-from stafett.services.activity import SLOTS, STEPS, Activity, Slot
+from stafett.services import activity, waiting
+from stafett.services.activity import Activity, Horizon
+from stafett.store import Backlog
+from stafett.web.admin import charts
+from stafett.web.admin.charts import Chart
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -20,12 +23,14 @@ _TIMED: Final = 10
 
 
 async def show(visit: Visit) -> Reply:
-    """The numbers of the last day, and every webhook's health."""
+    """The numbers of the last day, charts of the time that was chosen, every webhook's health."""
     stafett, now = visit.stafett, visit.stafett.now()
+    horizon = _horizon(visit)
     endpoints = await stafett.endpoints.all(visit.app_ref)
     lately = sorted(endpoints, key=_last_attempt, reverse=True)
     shown = sorted(lately, key=_is_well)[:_SHOWN]
-    activity = await stafett.endpoints.activity(visit.app_ref)
+    day = await stafett.endpoints.activity(visit.app_ref)
+    course = day if horizon is Horizon.DAY else await _course(visit, horizon)
     durations = await stafett.endpoints.recent_durations(
         visit.app_ref, [each.id for each in lately[:_TIMED]]
     )
@@ -33,13 +38,17 @@ async def show(visit: Visit) -> Reply:
     oldest = None if backlog.oldest_due_at is None else now - backlog.oldest_due_at
     return visit.page(
         "overview.html",
-        rows=[(each, activity.of(each.id)) for each in shown],
+        rows=[(each, day.of(each.id)) for each in shown],
         more=len(endpoints) - len(shown),
-        activity=activity,
-        whole=activity.span == STEPS[0] * SLOTS,
-        chart=Chart.of(activity),
+        activity=day,
+        whole=day.span == Horizon.DAY.span,
+        horizon=horizon,
+        horizons=list(Horizon),
+        course=course,
+        cut=course.span < horizon.span,
+        charts=charts.of_activity(course, visit.t) + _waited(visit, horizon, backlog, now=now),
         backlog=backlog,
-        oldest=oldest,
+        oldest=oldest or timedelta(),
         late=oldest is not None and oldest > _LATE,
         p50=_percentile(durations, 0.5),
         p99=_percentile(durations, 0.99),
@@ -47,6 +56,25 @@ async def show(visit: Visit) -> Reply:
         reasons=stafett.readiness(),
         now=now,
     )
+
+
+def _horizon(visit: Visit) -> Horizon:
+    """What the address asks for; a day where it asks for nothing that there is."""
+    asked = visit.one("range")
+    return next((each for each in Horizon if each == asked), Horizon.DAY)
+
+
+async def _course(visit: Visit, horizon: Horizon) -> Activity:
+    return await visit.stafett.endpoints.activity(visit.app_ref, horizon)
+
+
+def _waited(visit: Visit, horizon: Horizon, backlog: Backlog, *, now: datetime) -> list[Chart]:
+    """What is remembered of what waited, and what waits this moment."""
+    slots = activity.ranges(horizon.steps[0], now=now, slots=horizon.slots)
+    worst = visit.stafett.waiting.worst(slots)
+    present = waiting.sample(backlog, now=now)
+    worst[0] = waiting.worst_of([present] if worst[0] is None else [worst[0], present])
+    return charts.of_waiting(slots[::-1], worst[::-1], visit.t)
 
 
 def _last_attempt(endpoint: Endpoint) -> datetime:
@@ -72,63 +100,6 @@ async def _steps(visit: Visit, endpoints: list[Endpoint]) -> dict[str, bool]:
 
 def _percentile(ordered: list[timedelta], share: float) -> timedelta | None:
     return ordered[ceil(len(ordered) * share) - 1] if ordered else None
-
-
-# --- the chart --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """One slot: what was delivered from the ground up, what failed on top of it."""
-
-    x: int
-    good: float
-    """Heights, as shares of `Chart.HEIGHT`."""
-    bad: float
-    slot: Slot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """Bars in a box of `width` by `HEIGHT`; a browser stretches it."""
-
-    HEIGHT = 100
-    STEP = 10
-    LEAST = 2.0
-    """Height of the smallest number that is not nothing: one failure among thousands shows."""
-
-    bars: tuple[Bar, ...]
-    most: int
-    """Attempts in the fullest slot."""
-
-    @property
-    def width(self) -> int:
-        """Of all bars."""
-        return len(self.bars) * self.STEP
-
-    @classmethod
-    def of(cls, activity: Activity) -> Chart:
-        """The bars of what was counted."""
-        totals = [slot.total for slot in activity.slots]
-        most = max((each.succeeded + each.failed for each in totals), default=0)
-        return cls(
-            bars=tuple(
-                Bar(
-                    x=place * cls.STEP,
-                    good=cls._height(total.succeeded, most=most),
-                    bad=cls._height(total.failed, most=most),
-                    slot=slot,
-                )
-                for place, (slot, total) in enumerate(zip(activity.slots, totals, strict=True))
-            ),
-            most=most,
-        )
-
-    @classmethod
-    def _height(cls, count: int, *, most: int) -> float:
-        # Room for both parts of a bar to be lifted to their least.
-        room = cls.HEIGHT - 2 * cls.LEAST
-        return round(max(cls.LEAST, count / most * room), 2) if count else 0
 
 
 PAGES: Final = (Page(method="GET", path="", show=show, role=Role.VIEWER),)

@@ -8,7 +8,7 @@ from stafett import errors
 from stafett.model import Role
 from stafett.services.users import LIFE, MIN_PASSWORD
 from stafett.web.admin import guard
-from stafett.web.admin.languages import NAMES
+from stafett.web.admin.languages import names
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -23,7 +23,7 @@ async def show_setup(visit: Visit) -> Reply:
     if await visit.stafett.users.somebody():
         return visit.go("sign-in")
     token = visit.one("token") or ""
-    known = visit.stafett.users.is_setup_token(token)
+    known = await visit.stafett.users.is_setup_token(token)
     return visit.page(
         "setup.html",
         token=token if known else "",
@@ -36,7 +36,7 @@ async def show_setup(visit: Visit) -> Reply:
 async def set_up(visit: Visit) -> Reply:
     """Make the owner and sign them in."""
     token = visit.field("token")
-    if not visit.stafett.users.is_setup_token(token):
+    if not await visit.stafett.users.is_setup_token(token):
         raise errors.Forbidden(_NO_SETUP)
     typed = {"email": visit.field("email"), "name": visit.field("name")}
     password = visit.field("password")
@@ -54,9 +54,7 @@ async def set_up(visit: Visit) -> Reply:
     return await _sign_in(visit, email=typed["email"], password=password)
 
 
-_NO_SETUP: Final = (
-    "this link is not the one that the server printed when it was started last; look there again"
-)
+_NO_SETUP: Final = "this link is not one that the server has printed at a start; look there again"
 
 
 # --- in and out -------------------------------------------------------------------------------
@@ -101,7 +99,9 @@ async def _sign_in(visit: Visit, *, email: str, password: str) -> Reply:
 def _inner(visit: Visit, then: str) -> str:
     """Where to go after signing in: only ever a page of the admin."""
     start = visit.url("")
-    return then.removeprefix(start) if then.startswith(start) and "//" not in then else ""
+    path = then.partition("?")[0]
+    leads_out = "//" in path or ".." in path or "\\" in path or not then.isprintable()
+    return then.removeprefix(start) if then.startswith(start) and not leads_out else ""
 
 
 def _cookie(visit: Visit, text: str, *, seconds: int) -> bytes:
@@ -124,7 +124,7 @@ async def choose_language(visit: Visit) -> Reply:
     """Remember the language in a cookie, and go back."""
     code = visit.field("language")
     answer = visit.go(_inner(visit, visit.field("back")))
-    if code in NAMES:
+    if code in names():
         secure = guard.is_secure(visit.scope, visit.stafett.settings)
         text = guard.session_cookie(guard.LANGUAGE_COOKIE, code, seconds=_YEAR, secure=secure)
         answer.headers.append((b"set-cookie", text))

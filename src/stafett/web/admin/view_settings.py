@@ -17,6 +17,7 @@ from stafett.model import (
 from stafett.model import Page as Slice
 from stafett.services.applications import NewApplication
 from stafett.services.users import MIN_PASSWORD
+from stafett.web.admin import charts
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.calls import Reply
 
@@ -286,6 +287,7 @@ async def show_patterns(visit: Visit) -> Reply:
         more=Slice((), done=False),
         odd='<b>"bold"</b> & \u202eturned round\x07',
         span=timedelta(minutes=5),
+        charts=charts.examples(visit.t, now=visit.stafett.now()),
     )
 
 

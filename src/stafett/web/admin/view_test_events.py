@@ -61,8 +61,9 @@ async def try_out(visit: Visit) -> Reply:
         return _ask_to_try(visit, form)
     # Before it is sent: a request to wherever somebody says is on record whatever comes of it.
     await visit.note("webhook.tried", detail=drafted.url)
+    _, user = visit.signed_in
     result = await visit.stafett.deliveries.try_out(
-        visit.app_ref, new, event_type=next(iter(form.event_types), None)
+        visit.app_ref, new, event_type=next(iter(form.event_types), None), by=user.id
     )
     return _verdict(visit, result, None)
 

@@ -17,7 +17,6 @@ from stafett.model import (
 from stafett.services import secrets
 from stafett.services.endpoints import NewEndpoint
 from stafett.web.admin import payloads
-from stafett.web.admin.schema_fields import fields_of
 from stafett.web.admin.visits import Page, Visit
 from stafett.web.admin.webhook_form import HIDDEN, Form
 from stafett.web.calls import Reply
@@ -49,7 +48,6 @@ async def show_list(visit: Visit) -> Reply:
         total=len(endpoints),
         integrations=sorted({each.integration for each in endpoints}),
         event_types=await _offered(visit),
-        fields_of=fields_of,
         labels=await _labels(visit),
         sort=sort,
         asked={name: visit.one(name) or "" for name in ("text", "event", "active", "integration")},
@@ -70,18 +68,18 @@ def _is_asked_for(visit: Visit, endpoint: Endpoint) -> bool:
 
 
 async def _offered(visit: Visit) -> list[EventType]:
-    return [each for each in await visit.stafett.event_types.all() if not each.archived]
+    return [each for each in await visit.event_types() if not each.archived]
 
 
 async def _labels(visit: Visit) -> dict[str, str]:
-    return {each.name: each.label for each in await visit.stafett.event_types.all()}
+    return {each.name: each.label for each in await visit.event_types()}
 
 
 async def change_several(visit: Visit) -> Reply:
     """Activate, deactivate or delete the ticked ones; deleting is asked for once more."""
     chosen, action = visit.fields("webhook"), visit.field("action")
-    if not chosen:
-        return visit.go("webhooks")
+    if not chosen or not action:
+        return visit.go("webhooks", notice="no-action" if chosen else "none-chosen")
     if action == "delete" and not visit.ticked("sure"):
         endpoints = [await visit.stafett.endpoints.get(visit.app_ref, each) for each in chosen]
         return visit.page("webhooks_delete.html", endpoints=endpoints)
@@ -166,7 +164,7 @@ async def _form(visit: Visit, form: Form, endpoint: Endpoint | None, *, status: 
         # What it has and nobody can choose any more stays visible, or saving would drop it.
         kept=sorted(set(form.event_types) - known),
         shown=shown,
-        fields_of=fields_of,
+        fields_of=visit.fields_of,
         previews={
             each.name: payloads.preview(each, style, endpoint_id=webhook, now=at) for each in shown
         },
@@ -246,12 +244,12 @@ async def recover(visit: Visit) -> Reply:
     """Send again what failed since a moment."""
     endpoint = await the_webhook(visit)
     try:
-        hours = float(visit.field("hours"))
+        hours = visit.language.read_number(visit.field("hours"))
         since = visit.stafett.now() - timedelta(hours=hours)
     except (ValueError, OverflowError):
         message = "say how many hours back, as a number"
         raise errors.BadRequest(message) from None
-    await visit.stafett.deliveries.recover(visit.app_ref, endpoint.id, since=since)
+    await visit.stafett.tasks.recover(visit.app_ref, endpoint.id, since=since)
     await visit.note("webhook.recovered", target=endpoint.id, detail=f"{hours:g} h")
     return visit.go("deliveries", endpoint=endpoint.id, notice="recovering")
 
@@ -268,7 +266,8 @@ async def rotate_secret(visit: Visit) -> Reply:
     """A new signing secret; the old one signs too for a while."""
     endpoint = await the_webhook(visit)
     try:
-        grace = timedelta(hours=float(visit.field("hours", "24")))
+        hours = visit.language.read_number(visit.field("hours", "24"))
+        grace = timedelta(hours=hours)
     except (ValueError, OverflowError):
         message = "say how many hours the old secret signs on, as a number"
         raise errors.BadRequest(message) from None

@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from stafett import errors
 from stafett.app import Scope, Stafett
-from stafett.model import Role, Session, User
+from stafett.model import EventType, Role, Session, User
 from stafett.services.messages import DEFAULT_APP
 from stafett.services.users import may
-from stafett.web.admin import guard, multipart, render
-from stafett.web.admin.languages import NAMES, Language
+from stafett.web.admin import guard, multipart, render, told
+from stafett.web.admin.languages import Language, names
+from stafett.web.admin.schema_fields import Field
 from stafett.web.calls import Call, Reply, Stream
 
 _HTML: Final = (b"content-type", b"text/html; charset=utf-8")
@@ -102,6 +103,18 @@ class Visit(Call):
         """`english` in the visitor's language."""
         return self.language.text(english, **values)
 
+    def told(self, known: EventType) -> EventType:
+        """An event type as the visitor reads it."""
+        return told.event_type(known, self.language)
+
+    def fields_of(self, known: EventType) -> list[Field]:
+        """The fields of its payload, as the visitor reads them."""
+        return told.fields(known, self.language)
+
+    async def event_types(self) -> list[EventType]:
+        """All, as the visitor reads them."""
+        return told.event_types(await self.stafett.event_types.all(), self.language)
+
     def url(self, path: str, /, **query: str | int | None) -> str:
         """A path below the admin, for links and forms."""
         kept = {name: value for name, value in query.items() if value not in {None, ""}}
@@ -121,7 +134,7 @@ class Visit(Call):
             visit=self,
             user=self.user,
             language=self.language.code,
-            languages=NAMES,
+            languages=names(),
             csrf=guard.form_token(self.session_text) if self.session_text else "",
             notice=self.t(_NOTICES.get(self.one("notice") or "", "")),
             here=self.scope["path"],
@@ -138,6 +151,8 @@ _NOTICES: Final = {
     "webhook-saved": "Webhook saved.",
     "webhook-deleted": "Webhook deleted.",
     "webhooks-changed": "Done.",
+    "none-chosen": "Nothing was done: tick the webhooks first.",
+    "no-action": "Nothing was done: choose what to do with them.",
     "bin-deleted": "Request bin deleted.",
     "bin-cleared": "Request bin cleared.",
     "reply-saved": "Reply saved.",

@@ -32,6 +32,25 @@ class AttemptOut(Out):
     msg: MessageOut | None = None
 
 
+class AttemptHeadersOut(Out):
+    """What went over the line around the bodies."""
+
+    sent_headers: dict[str, str]
+    sensitive: list[str]
+    response_headers: list[tuple[str, str]] | None = None
+
+
+def attempt_headers_out(attempt: Attempt) -> AttemptHeadersOut:
+    """Of `attempt`; a header that was sent twice has its values joined, as HTTP allows."""
+    sent: dict[str, str] = {}
+    for name, value in attempt.outcome.request_headers:
+        sent[name] = f"{sent[name]}, {value}" if name in sent else value
+    answered = attempt.outcome.response_headers
+    return AttemptHeadersOut(
+        sent_headers=sent, sensitive=[], response_headers=list(answered) if answered else None
+    )
+
+
 def attempt_out(
     attempt: Attempt, *, message: Message | None = None, with_content: bool = True
 ) -> AttemptOut:

@@ -22,6 +22,10 @@ class ReplyIn(In):
     mode: ReplyMode = ReplyMode.WHOLE
     drip_ms: int = 1_000
     times: int = 0
+    chance: float = 1.0
+    seed: int | None = None
+    size: int = 0
+    retry_date_ms: int = 0
 
 
 class BinIn(In):
@@ -41,6 +45,10 @@ class ReplyOut(msgspec.Struct, rename="camel", kw_only=True):
     mode: ReplyMode
     drip_ms: int
     times: int
+    chance: float
+    seed: int | None
+    size: int
+    retry_date_ms: int
 
 
 class BinOut(Out):
@@ -72,6 +80,10 @@ def bin_out(found: Bin, *, url: str, read_token: str | None = None) -> BinOut:
             mode=reply.mode,
             drip_ms=reply.drip_every // _MILLISECOND,
             times=reply.times,
+            chance=reply.chance,
+            seed=reply.seed,
+            size=reply.size,
+            retry_date_ms=reply.retry_date // _MILLISECOND,
         ),
         read_token=read_token,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,19 @@ class StatsOut(msgspec.Struct, rename="camel", kw_only=True):
     canceled: int
 
 
+class AttemptStatsOut(msgspec.Struct, rename="camel", kw_only=True):
+    """Deliveries that came to an end, by how."""
+
+    success: int
+    fail: int
+    canceled: int
+
+
+def attempt_stats_out(stats: DeliveryStats) -> AttemptStatsOut:
+    """`stats` without what is still under way."""
+    return AttemptStatsOut(success=stats.succeeded, fail=stats.failed, canceled=stats.canceled)
+
+
 def stats_out(stats: DeliveryStats) -> StatsOut:
     """`stats` as the wire shows them."""
     return StatsOut(
@@ -43,10 +56,21 @@ def stats_out(stats: DeliveryStats) -> StatsOut:
 
 
 class RecoverIn(In):
-    """The range whose failed messages are to be sent again."""
+    """The range whose messages are to be sent."""
 
     since: datetime
     until: datetime | None = None
+
+
+class BulkReplayIn(RecoverIn):
+    """Which of the messages that were sent are to be sent again: all, or what all of this fits."""
+
+    event_types: list[str] | None = None
+    channel: str | None = None
+    tag: str | None = None
+    status: int | str | None = None
+    """A number or a word, as the format has both."""
+    status_code_class: Literal[0, 100, 200, 300, 400, 500] | None = None
 
 
 class AttemptedMessageOut(MessageOut, kw_only=True):

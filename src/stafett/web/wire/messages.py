@@ -41,6 +41,37 @@ class BatchIn(In):
     messages: list[MessageIn]
 
 
+class PrecheckIn(In):
+    """A kind of message that somebody thinks of sending."""
+
+    event_type: str
+    channels: list[str] | None = None
+
+
+class PrecheckOut(Out):
+    """Whether anybody would get it."""
+
+    active: bool
+
+
+class ExpungeIn(In):
+    """Messages, by id or event id."""
+
+    ids: list[str] = msgspec.field(default_factory=list[str])
+
+
+class ExpungeOut(Out):
+    """What became of each: `expunged` or `not-found`."""
+
+    results: dict[str, str]
+
+
+class UnreadBatchIn(In):
+    """As `BatchIn`, its messages not looked into."""
+
+    messages: list[Raw]
+
+
 class MessageOut(Out):
     """An accepted message."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from stafett.model import Json, Task
 from stafett.web.wire.base import Out
@@ -20,10 +21,17 @@ class TaskOut(Out):
 
 def task_out(task: Task) -> TaskOut:
     """`task` as the wire shows it."""
+    data: dict[str, Any] = {
+        "appId": task.app_id,
+        "endpointId": task.endpoint_id,
+        "messagesSent": task.sent_count,
+    }
+    if task.problem is not None:
+        data["problem"] = task.problem
     return TaskOut(
         id=task.id,
-        status=task.status,
-        task=task.kind,
+        status=task.status.value,
+        task=task.kind.value,
         updated_at=task.updated_at,
-        data=dict(task.data),
+        data=data,
     )

@@ -8,9 +8,10 @@ from stafett.model import Token
 from stafett.web.wire.base import In, Out
 
 
-class TokenIn(In):
+class TokenIn(In, forbid_unknown_fields=True):
     """A new token: for everything, or for one application."""
 
+    # A limit that was misspelt must not be lost on the way: the token could do everything.
     name: str
     app: str | None = None
     expires_at: datetime | None = None
@@ -41,3 +42,10 @@ def token_out(token: Token, text: str | None = None) -> TokenOut:
         last_used_at=token.last_used_at,
         token=text,
     )
+
+
+class ExpireIn(In):
+    """When all tokens of an application end: in so many seconds, at once unless told."""
+
+    expiry: int | None = None
+    session_ids: list[str] | None = None

@@ -8,9 +8,10 @@ from stafett.model import Role, User
 from stafett.web.wire.base import In, Out
 
 
-class UserIn(In):
+class UserIn(In, forbid_unknown_fields=True):
     """Somebody who may sign in to the admin."""
 
+    # A role that was misspelt must not be lost on the way: it would be an owner.
     email: str
     name: str
     password: str

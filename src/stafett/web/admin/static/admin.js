@@ -1,8 +1,11 @@
-// Adds to pages that work without it: times in the reader's form, copying, one save per form,
-// test events in a dialog, live lists. Text from outside is only ever set as text.
+// Adds to pages that work without it. Parts of pages are fetched and put in by htmx, as attributes
+// in the templates say; here is what it has no attribute for: dialogs, notices, times in the
+// reader's form, copying, one save per form. Text from outside is only ever set as text.
 "use strict";
 
-const language = document.documentElement.lang;
+// The reader's own kind of the page's language, such as British English: dates look as there.
+const language = navigator.languages.find((each) =>
+  each.split("-")[0] === document.documentElement.lang) ?? document.documentElement.lang;
 const timeForm = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 
 function showTimes(within) {
@@ -21,9 +24,12 @@ function announce(words) {
   document.getElementById("announce").textContent = words;
 }
 
+// Called for each part of a page that is put in, and may be called for one twice.
 function enhance(within) {
   showTimes(within);
   showCopyButtons(within);
+  showTicks(within);
+  for (const field of within.querySelectorAll("[data-filters]")) field.hidden = false;
 }
 
 document.addEventListener("click", async (event) => {
@@ -58,39 +64,76 @@ window.addEventListener("pageshow", () => {
   }
 });
 
-// Forms, or buttons of one, with `data-dialog` show their answer in a dialog instead of on a page
-// of its own.
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  const button = event.submitter ?? form.querySelector("button");
-  const asks = button?.dataset.dialog === undefined ? form : button;
-  if (asks.dataset.dialog === undefined || event.defaultPrevented) return;
+// --- what htmx is told, and what is done around its answers
+
+// Nothing that stands in a page becomes code: no `hx-on`, no `js:`, no filter of a trigger.
+function refuse() { throw new Error("a page holds no code"); }
+window.htmx?.registerExtension("no-code", { init: (api) => api.initSecurity(null, refuse, refuse) });
+window.htmx?.onLoad(enhance);
+
+const trouble = document.getElementById("trouble");
+let said = document.getElementById("list")?.dataset.said;
+
+function tell(words) {
+  (document.querySelector("dialog[open]") ?? document.getElementById("main")).prepend(trouble);
+  trouble.textContent = words;
+  trouble.hidden = false;
+}
+
+// An error, and whatever is not the part that was asked for, is told and put nowhere. A form to
+// mend (422) goes where its form was.
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx, tasks } = event.detail;
+  const failed = ctx.response.status >= 400 && ctx.response.status !== 422;
+  const nothing = ctx.select && !tasks.some((task) => task.fragment.childElementCount);
+  trouble.hidden = true;
+  if (!failed && !nothing) return;
   event.preventDefault();
-  const label = button.textContent;
-  button.textContent = asks.dataset.busy;
-  announce(asks.dataset.busy);
-  const data = new URLSearchParams(new FormData(form));
-  if (button.name) data.set(button.name, button.value);
-  let answer;
-  try {
-    const address = button.getAttribute("formaction") ?? form.action;
-    answer = await fetch(address, { method: "POST", body: data, credentials: "same-origin" });
-  } finally {
-    button.textContent = label;
-    delete form.dataset.sent;
-    for (const each of form.querySelectorAll("button")) each.disabled = false;
-  }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const before = form.closest("dialog");
-  showDialog(page.getElementById("main"), before?.opener ?? button);
-  before?.close();
+  const page = new DOMParser().parseFromString(ctx.text, "text/html");
+  tell(page.querySelector("#main [role=alert]")?.textContent ?? trouble.dataset.odd);
 });
 
-function showDialog(content, opener) {
+document.addEventListener("htmx:error", (event) => { if (event.detail.ctx) tell(trouble.dataset.lost); });
+
+// A button with `data-busy` says so, and has the focus again after it was disabled meanwhile.
+const buttonOf = ({ request, sourceElement }) =>
+  request.submitter ?? (sourceElement.querySelector("button") || sourceElement);
+
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  const { busy } = ctx.sourceElement.dataset;
+  if (!busy) return;
+  ctx.label = buttonOf(ctx).textContent;
+  buttonOf(ctx).textContent = busy;
+  announce(busy);
+});
+
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.label === undefined) return;
+  const button = buttonOf(ctx);
+  button.textContent = ctx.label;
+  setTimeout(() => { if (document.activeElement === document.body) button.focus(); });
+});
+
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  if (ctx.target?.id === "answer") showDialog(ctx.target, buttonOf(ctx));
+  if (ctx.select === "#list") showList(document.getElementById("list"), ctx.sourceEvent.type === "every");
+});
+
+// A list that looks again by itself speaks up when there is news, and takes no focus.
+function showList(list, byItself) {
+  if (byItself && list.dataset.said === said) return;
+  announce(said = list.dataset.said);
+  if (!byItself && document.activeElement === document.body) list.focus({ preventScroll: true });
+}
+
+// What is put into `#answer` is shown in a dialog. What is asked there is answered in the next one.
+function showDialog(answer, asked) {
+  const before = asked.closest("dialog");
+  const opener = before?.opener ?? asked;
   const dialog = document.createElement("dialog");
   dialog.opener = opener;
-  dialog.append(...content.childNodes);
-  enhance(dialog);
+  dialog.append(...answer.childNodes);
+  enhance(dialog); // htmx tells nothing of parts with `hx-ignore` that stand by themselves
   const heading = dialog.querySelector("h1");
   if (heading) { heading.id = "dialog-title"; dialog.setAttribute("aria-labelledby", "dialog-title"); }
   dialog.addEventListener("click", (event) => {
@@ -98,78 +141,72 @@ function showDialog(content, opener) {
   });
   dialog.addEventListener("close", () => { dialog.remove(); opener.focus(); });
   document.body.append(dialog);
+  before?.close();
   dialog.showModal();
 }
 
-// Choosing something in a field with `data-place` shows there what belongs to it: the place knows
-// the address it shows, and the field which part of that it says. Unticking chooses nothing.
-document.addEventListener("change", async (event) => {
-  const field = event.target.closest("[data-place]");
-  if (!field || (field.type === "checkbox" && !field.checked)) return;
-  const place = document.getElementById(field.dataset.place);
-  const address = new URL(place.dataset.shown, location.href);
-  address.searchParams.set(field.dataset.says, field.value);
-  const shown = place.dataset.shown = address.href;
-  if (!address.searchParams.get("name")) return;
-  const answer = await fetch(shown, { credentials: "same-origin" });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (place.dataset.shown !== shown) return; // something else was chosen meanwhile
-  place.replaceChildren(...page.getElementById("main").childNodes);
-  enhance(place);
+// --- a list that a stream adds to
+
+const title = document.title;
+let unread = 0;
+
+document.addEventListener("htmx:sse:before:message", (event) => {
+  const number = CSS.escape(event.detail.message.id);
+  if (document.querySelector(`[data-number="${number}"]`)) event.preventDefault(); // it is there already
 });
 
+document.addEventListener("htmx:sse:after:message", (event) => {
+  event.target.firstElementChild?.classList.add("new");
+  announce(event.target.dataset.arrived);
+  if (document.hidden) document.title = `(${++unread}) ${title}`;
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (unread && !document.hidden) { unread = 0; document.title = title; }
+});
+
+document.addEventListener("htmx:sse:after:connection", () => { trouble.hidden = true; });
+document.addEventListener("htmx:sse:error", (event) => {
+  if ([401, 403, 404].includes(event.detail.status)) location.reload(); // signed out, or the bin is gone
+  else tell(trouble.dataset.lost);
+});
+
+// --- what needs nobody's answer
+
 // A search field with `data-filters` leaves of a list of choices those that have its words.
-for (const field of document.querySelectorAll("[data-filters]")) {
-  field.hidden = false;
-  field.addEventListener("input", () => {
-    const words = field.value.toLowerCase().split(/\s+/);
-    for (const group of document.getElementById(field.dataset.filters).children) {
-      let some = false;
-      for (const choice of group.querySelectorAll("[data-words]")) {
-        const found = words.every((word) => choice.dataset.words.includes(word));
-        choice.hidden = !found;
-        some ||= found;
-      }
-      group.hidden = !some;
+document.addEventListener("input", ({ target: field }) => {
+  if (!field.dataset.filters) return;
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const group of document.getElementById(field.dataset.filters).children) {
+    let some = false;
+    for (const choice of group.querySelectorAll("[data-words]")) {
+      const found = words.every((word) => choice.dataset.words.includes(word));
+      choice.hidden = !found;
+      some ||= found;
     }
-  });
-}
+    group.hidden = !some;
+  }
+});
 
 // A box with `data-ticks` ticks all boxes of that name, and shows whether all are ticked.
-for (const whole of document.querySelectorAll("[data-ticks]")) {
-  whole.closest("label").hidden = false;
-  const boxes = [...document.getElementsByName(whole.dataset.ticks)];
-  const show = () => {
+function showTicks(within) {
+  for (const whole of within.querySelectorAll("[data-ticks]")) {
+    const boxes = [...document.getElementsByName(whole.dataset.ticks)];
     const count = boxes.filter((box) => box.checked).length;
+    whole.closest("label").hidden = false;
     whole.checked = count === boxes.length;
     whole.indeterminate = count > 0 && count < boxes.length;
-  };
-  whole.addEventListener("change", () => { for (const box of boxes) box.checked = whole.checked; });
-  for (const box of boxes) box.addEventListener("change", show);
-  window.addEventListener("pageshow", show);
+  }
 }
 
-// A list with `data-live` gets what the stream sends in front, as it comes.
-for (const list of document.querySelectorAll("[data-live]")) {
-  let unread = 0;
-  const title = document.title;
-  const source = new EventSource(list.dataset.live);
-  source.addEventListener("capture", (event) => {
-    const page = new DOMParser().parseFromString(JSON.parse(event.data).html, "text/html");
-    for (const item of page.body.children) {
-      if (list.querySelector(`[data-number="${CSS.escape(item.dataset.number)}"]`)) continue;
-      item.classList.add("new");
-      enhance(item);
-      list.prepend(item);
-    }
-    if (document.querySelector("[data-waiting]")) location.assign(list.dataset.first);
-    announce(list.dataset.arrived);
-    if (document.hidden) document.title = `(${++unread}) ${title}`;
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) { unread = 0; document.title = title; }
-  });
-}
+document.addEventListener("change", ({ target: box }) => {
+  if (box.dataset.ticks) {
+    for (const each of document.getElementsByName(box.dataset.ticks)) each.checked = box.checked;
+  }
+  showTicks(document);
+});
+
+window.addEventListener("pageshow", () => showTicks(document));
 
 // The menu of the user closes by Escape and by a click beside it.
 const menu = document.querySelector("details.menu");
