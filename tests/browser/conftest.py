@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Playwright, sync_playwright
 
 from admin.conftest import PASSWORD, Site, start, stop
+from browser.reading import LOCALES, Reader
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -48,12 +49,32 @@ class Tab:
     page: Page
     base: str
     odd: list[str] = field(default_factory=list[str])
+    locale: str = LOCALES[0]
+    shots: Path = Path()
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.page, self.locale)
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.base}/admin/{path}")
 
     def see(self, text: str) -> None:
         self.page.get_by_text(text, exact=False).first.wait_for()
+
+    def shoot(self, name: str) -> None:
+        """A picture of what is seen, for people."""
+        path = self.shots / f"{name}.{self.locale}.png"
+        # To hide the caret it would put styles on fields, and scripts might carry them on.
+        self.page.screenshot(path=path, animations="disabled", caret="initial")
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where pictures go: a folder that `SCREENSHOTS` names, else the test's own."""
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -63,11 +84,13 @@ def fresh(tmp_path: Path) -> Iterator[Site]:
     stop(process)
 
 
-@pytest.fixture(params=["en-GB", "nb-NO"])
-def tab(browser: Browser, fresh: Site, request: pytest.FixtureRequest) -> Iterator[Tab]:
+@pytest.fixture(params=LOCALES)
+def tab(
+    browser: Browser, fresh: Site, shots: Path, request: pytest.FixtureRequest
+) -> Iterator[Tab]:
     context = browser.new_context(locale=request.param, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    made = Tab(page, fresh.url)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    made = Tab(context.new_page(), fresh.url, locale=request.param, shots=shots)
     watch(made)
     yield made
     context.close()
@@ -81,7 +104,11 @@ def watch(tab: Tab) -> None:
         if not url.startswith((tab.base, "data:")):
             tab.odd.append(f"request to {url}")
 
-    tab.page.on("dialog", lambda each: tab.odd.append(f"dialog {each.message}"))
+    def said(dialog: Dialog) -> None:
+        tab.odd.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    tab.page.on("dialog", said)
     tab.page.on("pageerror", lambda each: tab.odd.append(f"error {each}"))
     tab.page.on("request", lambda each: asked(each.url))
     tab.page.on(

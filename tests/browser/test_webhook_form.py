@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from playwright.sync_api import Locator, expect
 
 from admin.conftest import Site
 from browser.conftest import Tab, sign_up
+from browser.reading import Reader
 
 pytestmark = pytest.mark.slow
 
 
+def box(reader: Reader, name: str) -> Locator:
+    """The one of an event in the form."""
+    return reader.page.get_by_role("checkbox", name=re.compile(rf" {name}$"))
+
+
+def field_of_payload(reader: Reader, name: str) -> Locator:
+    """A row of the card's table."""
+    return reader.page.get_by_role("row", name=re.compile(rf"^{name}\b"))
+
+
 def test_the_card_follows_what_is_chosen_and_not_what_is_unticked(tab: Tab, fresh: Site) -> None:
-    page = tab.page
     sign_up(tab, fresh)
     tab.open("webhooks/-/new")
-    asked: list[str] = []
-    page.on("request", lambda each: asked.append(each.url) if "/-/card" in each.url else None)
-    card = page.locator("#event-card")
-
-    page.check("input[value=payment_received]")
-    card.get_by_text("payment_id").first.wait_for()
-    page.check("input[value=customer_created]")
-    card.get_by_text("customer_id").first.wait_for()
-    page.uncheck("input[value=payment_received]")
-    page.locator("form.card details summary").click()
-    page.select_option("#payload_style", "legacy")
-    card.get_by_text('"webhook_id"').first.wait_for()
-    assert card.get_by_text('"type": "customer_created"').count() == 1
-    page.select_option("#payload_style", "accepted")
-    card.get_by_text('"webhook_id"').first.wait_for(state="detached")
-    assert [each.count("customer_created") for each in asked] == [0, 1, 1, 1]
+    reader = tab.reader
+    box(reader, "payment_received").check()
+    field_of_payload(reader, "payment_id").wait_for()
+    box(reader, "customer_created").check()
+    expect(field_of_payload(reader, "payment_id")).to_have_count(0)
+    field_of_payload(reader, "customer_id").wait_for()
+    box(reader, "payment_received").uncheck()
+    reader.main.get_by_text(reader.say("Advanced"), exact=True).click()
+    sent = reader.field("As this webhook gets it")
+    reader.field("Payload style").select_option("legacy")
+    expect(sent).to_contain_text(re.compile('"webhook_id".*"type": "customer_created"', re.DOTALL))
+    reader.field("Payload style").select_option("accepted")
+    expect(sent).to_have_count(0)
+    expect(field_of_payload(reader, "customer_id")).to_have_count(1)
 
 
 def test_a_url_is_tried_in_a_dialog_and_the_form_stays(tab: Tab, fresh: Site) -> None:
-    page = tab.page
+    page, reader = tab.page, tab.reader
     sign_up(tab, fresh)
     tab.open("bins")
-    page.locator("main form button.main").first.click()
-    page.wait_for_url("**/bins/bin_*")
-    catches = page.locator(".head code").inner_text()
+    reader.button("Create request bin").click()
+    reader.heading("Waiting for the first request").wait_for()
+    catches = page.get_by_role("code").filter(has_text="/in/").inner_text()
     tab.open("webhooks/-/new")
-    page.fill("#url", "nonsense")
-    button = page.locator("button[formaction]")
+    reader.field("URL").fill("nonsense")
+    button = reader.button("Try this URL")
     button.click()
-    dialog = page.locator("dialog")
-    dialog.locator(".problem").wait_for()
-    dialog.locator("[data-close]").click()
-    dialog.wait_for(state="detached")
+    dialog = page.get_by_role("dialog")
+    problem = re.compile(re.escape(reader.say("must begin with http:// or https://")))
+    expect(dialog.get_by_role("alert").first).to_have_text(problem)
+    reader.link("Close", within=dialog).click()
+    expect(dialog).to_have_count(0)
 
-    page.fill("#url", catches)
-    page.check("input[value=payment_received]")
+    reader.field("URL").fill(catches)
+    box(reader, "payment_received").check()
     button.click()
-    dialog.locator("button[name=sure]").click()
-    dialog.locator(".verdict.good").wait_for()
-    assert dialog.count() == 1
+    reader.button("Send it", within=dialog).click()
+    reader.heading("Test event delivered", within=dialog).wait_for()
+    expect(dialog).to_have_count(1)
     page.keyboard.press("Escape")
-    dialog.wait_for(state="detached")
-    assert button.evaluate("each => each === document.activeElement")
-    assert page.input_value("#url") == catches
-    assert button.is_enabled()
+    expect(dialog).to_have_count(0)
+    expect(button).to_be_focused()
+    expect(button).to_be_enabled()
+    expect(reader.field("URL")).to_have_value(catches)
     assert page.url.endswith("/webhooks/-/new")
