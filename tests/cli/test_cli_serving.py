@@ -63,6 +63,26 @@ def test_a_first_signal_lets_what_is_under_way_end(
     assert slow_receiver.count == 1
 
 
+@pytest.mark.parametrize("path", ["/api/v1/app/default/msg", "{bin}"])
+def test_a_stop_waits_for_no_body_that_does_not_come(machine: Any, path: str):
+    process = machine.serve()
+    known = json.loads((machine.data / "server.json").read_text())
+    where = urllib.parse.urlsplit(machine.json("bin", "create")["url"])
+    head = (
+        f"POST {path.format(bin=where.path)} HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n"
+        f"authorization: Bearer {known['token']}\r\nexpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((where.hostname, where.port), timeout=30) as caller:
+        caller.sendall(head.encode())
+        assert caller.recv(100).startswith(b"HTTP/1.1 100")  # so the body is waited for
+        caller.sendall(b"{")
+        _terminate(process)
+        _, errors = process.communicate(timeout=10)
+        assert caller.recv(100).startswith(b"HTTP/1.1 503")
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
 def test_a_closed_terminal_lets_what_is_under_way_end(machine: Any, slow_receiver: Any):
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may ignore it
     try:

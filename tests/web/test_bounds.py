@@ -20,7 +20,7 @@ import httpx
 import pytest
 import uvloop
 
-from stafett.web import asgi, bounds
+from stafett.web import bounds, uploads
 from stafett.web.bounds import MAX_HEAD, BoundedProtocol
 from web.conftest import TOKEN, WAIT
 from web.test_deliveries_over_http import serving, settings_in
@@ -219,8 +219,8 @@ def test_an_answer_that_takes_its_time_is_waited_for(port: int, line: Line) -> N
 
 
 def test_a_body_has_to_come_in_time(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "_BODY_SECONDS", 0)
-    monkeypatch.setattr(asgi, "_BODY_SPEED", 1 << 30)
+    monkeypatch.setattr(uploads, "_SECONDS", 0)
+    monkeypatch.setattr(uploads, "_SPEED", 1 << 30)
     data = request("POST", MESSAGES, event(1_000))
     line.send(data[:-10])
     answer = line.answer()

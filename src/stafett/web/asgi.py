@@ -23,9 +23,10 @@ from stafett.web.calls import Call, RawHeaders, Reply, Stream
 from stafett.web.errors import body_of, headers_of, status_of
 from stafett.web.idempotency import Promises
 from stafett.web.not_offered import is_not_offered
-from stafett.web.protocol import answer_whole, whole_body
+from stafett.web.protocol import answer_whole
 from stafett.web.routes import PREFIX, ROUTES, Access, Route
 from stafett.web.tree import Tree, variables
+from stafett.web.uploads import Uploads
 
 _log = logging.getLogger("stafett.web")
 
@@ -49,9 +50,6 @@ _CATALOG: Final = "/catalog"
 _PAGES: Final = frozenset({"/", "/health", "/ready", "/metrics", "/openapi.json", "/docs"})
 
 _PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
-_BODY_SECONDS: Final = 30
-_BODY_SPEED: Final = 65_536
-"""Bytes a second: beyond the first seconds, a body that may be large gets this much longer."""
 
 
 def make_app(stafett: Stafett, *, only_probes: bool = False) -> Asgi:
@@ -67,6 +65,7 @@ class _App:
         self._tree = Tree(ROUTES)
         self._variables = {route: variables(route.path) for route in ROUTES}
         self._promises = Promises(stafett)
+        self._uploads = Uploads(stafett.stopping)
         self._pages = openapi.Pages(stafett)
         self._pages_for_people: Any = None
         self._pages_for_anybody: Any = None
@@ -131,14 +130,16 @@ class _App:
         first, _, rest = path[1:].partition("/")
         if first == "in" and rest:
             token = rest.partition("/")[0]
-            return bins.catch(self._stafett, (scope, receive, send), token=token)
+            return bins.catch(
+                self._stafett, (scope, receive, send), token=token, uploads=self._uploads
+            )
         return self._page(path.rstrip("/") or "/", scope)
 
     def _admin(self) -> Any:
         """Loaded with its first page: who has no use for it does not wait for its templates."""
         if self._pages_for_people is None:
             admin = importlib.import_module("stafett.web.admin.app")
-            self._pages_for_people = admin.Admin(self._stafett, read=_read)
+            self._pages_for_people = admin.Admin(self._stafett, read=self._uploads.read)
         return self._pages_for_people
 
     async def _catalogue(self, path: str, scope: Scope) -> Reply:
@@ -189,7 +190,7 @@ class _App:
         call = Call(self._stafett, scope, params=params)
         if route.access is not Access.OPEN:
             await self._admit(call, route)
-        call.body = await _read(scope, receive, limit=route.max_body)
+        call.body = await self._uploads.read(scope, receive, limit=route.max_body)
         if method == "POST" and not route.own_idempotency:
             return await self._promises.keep(call, route.handler)
         return await route.handler(call)
@@ -240,50 +241,6 @@ def _own_path(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) or "/" if root and path.startswith(root) else path
-
-
-async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """The whole body. Errors: PayloadTooLarge (before it is read, where its length is told).
-
-    BadRequest when the caller goes away meanwhile, or takes too long.
-    """
-    body = whole_body(receive)
-    if body is not None:
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise _too_large(limit)
-    seconds = _BODY_SECONDS + limit // _BODY_SPEED
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read_pieces(receive, limit=limit)
-    except TimeoutError:
-        message = f"the body did not come within {seconds} seconds"
-        raise errors.BadRequest(message) from None
-
-
-async def _read_pieces(receive: Receive, *, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            message = "the request ended before its body did"
-            raise errors.BadRequest(message)
-        chunk: bytes = event.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        more = event.get("more_body", False)
-    return b"".join(chunks)
-
-
-def _too_large(limit: int) -> errors.PayloadTooLarge:
-    return errors.PayloadTooLarge(f"a request body may have at most {limit:,} bytes here")
 
 
 def _unknown(path: str) -> errors.NotFound:

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
-from stafett import errors
 from stafett.app import Receive, Scope, Send, Stafett
 from stafett.model import ReplyMode, ScriptedReply
 from stafett.services import replies
@@ -21,6 +20,7 @@ from stafett.services.bins import MAX_BODY_BYTES, Caught
 from stafett.web.admin import guard
 from stafett.web.calls import RawHeaders, Reply
 from stafett.web.protocol import Breaking, breaking
+from stafett.web.uploads import Uploads, next_piece
 
 _MAX_HEADERS: Final = 100
 _MAX_HEADER_BYTES: Final = 8 * 1024
@@ -39,7 +39,7 @@ _SAFE: RawHeaders = [
 
 
 async def catch(
-    stafett: Stafett, request: tuple[Scope, Receive, Send], *, token: str
+    stafett: Stafett, request: tuple[Scope, Receive, Send], *, token: str, uploads: Uploads
 ) -> Reply | None:
     """Keep one ASGI request and answer it; what is not kept gets a reply that says why.
 
@@ -51,8 +51,8 @@ async def catch(
     # Or anybody could have us hold a mebibyte for every connection, for a bin that there is not.
     await stafett.bins.expect(token)
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body, truncated = await _read(receive)
+        reading = _read(receive, uploads)
+        body, truncated = await uploads.in_time(reading, seconds=_BODY_SECONDS)
     except TimeoutError:
         detail = f"the body did not come within {_BODY_SECONDS} seconds"
         return _refusal(408, "request_timeout", detail)
@@ -96,21 +96,21 @@ def _refusal(status: int, code: str, detail: str) -> Reply:
     return Reply(status, {"code": code, "detail": detail}, [(b"connection", b"close")])
 
 
-async def _read(receive: Receive) -> tuple[bytes, bool]:
-    """The body, cut at the limit; what is over it is read and dropped. Errors: BadRequest."""
+async def _read(receive: Receive, uploads: Uploads) -> tuple[bytes, bool]:
+    """The body, cut at the limit; what is over it is read and dropped.
+
+    Errors: BadRequest, Unavailable.
+    """
     body = bytearray()
-    truncated = False
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            message = "the request ended before its body did"
-            raise errors.BadRequest(message)
-        room = MAX_BODY_BYTES - len(body)
-        chunk: bytes = event.get("body", b"")
-        truncated = truncated or len(chunk) > room
-        body += chunk[:room]
-        if not event.get("more_body", False):
-            return bytes(body), truncated
+    truncated, more = False, True
+    with uploads.room() as take:
+        while more:
+            chunk, more = await next_piece(receive)
+            left = MAX_BODY_BYTES - len(body)
+            truncated = truncated or len(chunk) > left
+            take(min(len(chunk), left))
+            body += chunk[:left]
+    return bytes(body), truncated
 
 
 # --- answering --------------------------------------------------------------------------------
