@@ -173,7 +173,7 @@ def test_what_is_sent_again_is_counted_down(owner: Person) -> None:
     owner.see_once(f"deliveries?endpoint={webhook}", 'class="state failed"')
     owner.do(f"bins/{bin_id}/reply", status_code=200, headers="", body="", delay=0)
     owner.do(f"webhooks/{webhook}/switch", to="on")
-    where = owner.do(f"webhooks/{webhook}/recover", hours="1")
+    where = owner.do(f"webhooks/{webhook}/recover", hours="1", sure="yes")
     assert part(owner.see(where), "list")["hx-trigger"] == "every 2s"
     html = owner.see_once(f"deliveries?endpoint={webhook}", 'class="state succeeded"')
     assert not part(html, "list").has("hx-trigger")

@@ -294,7 +294,9 @@ def test_what_is_no_number_in_the_readers_form_is_refused(code: str, text: str) 
 
 
 def test_hours_are_read_as_their_reader_writes_them(norwegian: Person, endpoint: str) -> None:
-    assert norwegian.send(f"webhooks/{endpoint}/recover", hours="1,5").status_code == 303
+    assert (
+        norwegian.send(f"webhooks/{endpoint}/recover", hours="1,5", sure="yes").status_code == 303
+    )
     assert norwegian.send(f"webhooks/{endpoint}/rotate", hours="0,5").status_code == 200
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
+import time
 from html import unescape
 
 import pytest
@@ -202,10 +203,23 @@ def test_the_value_of_a_secret_header_is_hidden_and_stays(owner: Person) -> None
     assert "hidden-thing" in owner.send(f"bins/{bin_id}/captures/{capture[1]}/reveal").text
 
 
+def test_what_failed_is_counted_before_it_is_sent_again(owner: Person) -> None:
+    gone = owner.webhook(url=f"http://127.0.0.1:{dead_port()}/x", event_types="refund_issued")
+    nothing = owner.send(f"webhooks/{gone}/recover", hours="1")
+    assert "There is nothing here that can be sent again." in nothing.text
+    assert 'name="sure"' not in nothing.text
+    for _ in range(2):
+        owner.emit(event="refund_issued")
+    owner.do(f"webhooks/{gone}/switch", to="off")  # gives up what waits
+    end = time.monotonic() + 20
+    while "Send 2 again" not in owner.send(f"webhooks/{gone}/recover", hours="1").text:
+        assert time.monotonic() < end  # one may still be under way
+
+
 def test_what_failed_is_sent_again_on_demand(owner: Person) -> None:
     endpoint = owner.webhook(url=f"http://127.0.0.1:{dead_port()}/x")
     assert owner.send(f"webhooks/{endpoint}/recover", hours="many").status_code == 400
-    where = owner.do(f"webhooks/{endpoint}/recover", hours="24")
+    where = owner.do(f"webhooks/{endpoint}/recover", hours="24", sure="yes")
     assert where.startswith(f"deliveries?endpoint={endpoint}")
 
 

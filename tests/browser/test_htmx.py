@@ -519,6 +519,7 @@ def test_a_delivery_is_followed_to_its_end(page: Page, owner: Person) -> None:
     owner.do(f"bins/{bin_id}/reply", status_code=200, headers="", body="", delay=0)
     page.goto(f"webhooks/{webhook}")
     page.locator("form[action$='/recover'] button").click()
+    page.get_by_role("button", name="Send 1 again").click()
     page.wait_for_url("**/deliveries?*")
     check = stays(page)
     expect(listed(page).first).to_contain_text("delivered", timeout=30_000)

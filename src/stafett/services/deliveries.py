@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -236,6 +236,28 @@ class Deliveries:
             if place is None or len(found) == MAX_RESEND:
                 break
         return ToResend(deliveries=tuple(found), left_out=left_out, more=place is not None)
+
+    async def to_recover(
+        self, app: str, endpoint: str, *, since: datetime, limit: int = MAX_RESEND
+    ) -> tuple[int, bool]:
+        """How many deliveries a recover would send now, and whether there are, or may be, more.
+
+        Counts up to `limit` of each of the two states. Errors: NotFound.
+        """
+        found = await self._endpoints.get(app, endpoint)
+        count, more = 0, False
+        for state in (DeliveryState.FAILED, DeliveryState.CANCELED):
+            where = DeliveryQuery(endpoint_id=found.id, state=state, after=since, test=False)
+            place, left = None, limit
+            for _ in range(_MAX_SEARCHES):
+                part = await self.search(app, where, after=place, limit=left)
+                count += sum(not each.message.payload_gone for each in part.items)
+                left -= len(part.items)
+                place = part.place
+                if place is None or not left:
+                    break
+            more = more or place is not None
+        return count, more
 
     async def resend_all(self, app: str, where: DeliveryQuery) -> int:
         """Send again what a query finds, at most 1,000 deliveries; answers how many.

@@ -241,7 +241,7 @@ async def switch(visit: Visit) -> Reply:
 
 
 async def recover(visit: Visit) -> Reply:
-    """Send again what failed since a moment."""
+    """Send again what failed since a moment; how much that is, is told before."""
     endpoint = await the_webhook(visit)
     try:
         hours = visit.language.read_number(visit.field("hours"))
@@ -249,6 +249,19 @@ async def recover(visit: Visit) -> Reply:
     except (ValueError, OverflowError):
         message = "say how many hours back, as a number"
         raise errors.BadRequest(message) from None
+    if not visit.ticked("sure"):
+        count, more = await visit.stafett.deliveries.to_recover(
+            visit.app_ref, endpoint.id, since=since
+        )
+        asked = visit.field("hours")
+        return visit.page(
+            "webhooks_recover.html",
+            endpoint=endpoint,
+            since=since,
+            hours=asked,
+            count=count,
+            more=more,
+        )
     await visit.stafett.tasks.recover(visit.app_ref, endpoint.id, since=since)
     await visit.note("webhook.recovered", target=endpoint.id, detail=f"{hours:g} h")
     return visit.go("deliveries", endpoint=endpoint.id, notice="recovering")
