@@ -139,7 +139,7 @@ def test_a_strangers_markup_stays_text_in_a_live_list_and_in_a_dialog(
 
     page.goto(f"webhooks?text={webhook}")
     page.get_by_role("button", name="Send Test Event to ").click()
-    dialog = page.get_by_role("dialog", name="Test event delivered")
+    dialog = page.get_by_role("dialog", name="Test event sent")
     dialog.get_by_text("Headers of the reply").click()
     expect(dialog.get_by_role("row", name="x-hostile")).to_be_visible()
     nothing_lives(page, asked)

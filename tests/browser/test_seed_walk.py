@@ -285,7 +285,7 @@ def test_an_empty_204_is_a_success(reader: Reader) -> None:
     with receiving(204) as receiver:
         add(reader, "Says nothing", receiver.url(), "Site Deleted")
         dialog = send_test(reader, "Says nothing")
-        reader.heading("Test event delivered", within=dialog).wait_for()
+        reader.heading("Test event sent", within=dialog).wait_for()
         expect(dialog.get_by_role("status")).to_contain_text(re.compile(r"204.*\d+ ms"))
     reader.page.keyboard.press("Escape")
     expect(button_of(reader, "Says nothing")).to_be_focused()
@@ -355,7 +355,7 @@ def test_a_webhook_that_is_off_can_be_tested_and_counts_nothing(reader: Reader) 
         reader.button("Save webhook").click()
         reader.text("Webhook saved.").wait_for()
         dialog = send_test(reader, "Off but tested")
-        reader.heading("Test event delivered", within=dialog).wait_for()
+        reader.heading("Test event sent", within=dialog).wait_for()
         assert receiver.heads[0]["stafett-test"] == "true"
         reader.link("Open the delivery", within=dialog).click()
         reader.text("test event").wait_for()
@@ -647,7 +647,7 @@ def test_a_webhook_is_added_and_tested_by_keyboard_alone(reader: Reader, width: 
         button = button_of(reader, name)
         press_until(reader, button)
         page.keyboard.press("Enter")
-        page.get_by_role("dialog", name=reader.say("Test event delivered")).wait_for()
+        page.get_by_role("dialog", name=reader.say("Test event sent")).wait_for()
         page.keyboard.press("Escape")
         expect(button).to_be_focused()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

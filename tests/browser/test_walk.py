@@ -216,7 +216,7 @@ def send_a_test_event(reader: Reader, meanwhile: Callable[[], None]) -> None:
     expect(button).to_be_disabled()
     meanwhile()
     held[0].continue_()
-    dialog = reader.page.get_by_role("dialog", name=reader.say("Test event delivered"))
+    dialog = reader.page.get_by_role("dialog", name=reader.say("Test event sent"))
     expect(dialog.get_by_role("status")).to_have_text(re.compile(r"200.* \d+ ms"))
     expect(dialog.get_by_label(reader.say("Reply"), exact=True)).to_have_text("Thank you!")
     expect(reader.link("Open the delivery", within=dialog)).to_be_visible()

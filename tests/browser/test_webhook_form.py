@@ -64,7 +64,7 @@ def test_a_url_is_tried_in_a_dialog_and_the_form_stays(tab: Tab, fresh: Site) ->
     box(reader, "payment_received").check()
     button.click()
     reader.button("Send it", within=dialog).click()
-    reader.heading("Test event delivered", within=dialog).wait_for()
+    reader.heading("Test event sent", within=dialog).wait_for()
     expect(dialog).to_have_count(1)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)

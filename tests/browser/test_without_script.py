@@ -83,7 +83,7 @@ def add_a_webhook(reader: Reader, catches: str) -> None:
 def send_a_test_event(reader: Reader) -> None:
     """The verdict is a page, with the same in it."""
     reader.button("Send Test Event to {name}", name="Mailing list").click()
-    reader.heading("Test event delivered").wait_for()
+    reader.heading("Test event sent").wait_for()
     expect(reader.page.get_by_role("status")).to_have_text(re.compile(r"200.* \d+ ms"))
     reader.link("Open the delivery").click()
     reader.heading("Attempts").wait_for()
