@@ -64,13 +64,25 @@ def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_elsewhere(
         ("https://evil.example/", "/admin/"),
         ("//evil.example/", "/admin/"),
         ("/admin///evil.example", "/admin/"),
-        ("/admin/../in/token", "/admin/"),
-        ("/admin/events?text=..//", "/admin/events?text=..//"),
-        ("/admin/x\r\nSet-Cookie: a=b", "/admin/"),
     ):
         person = Person(site)
         form = {"email": "kari@example.com", "password": PASSWORD, "then": then}
         assert person.client.post("sign-in", data=form).headers["location"] == leads_to
+
+
+@pytest.mark.parametrize(
+    ("back", "leads_to"),
+    [
+        ("/admin/../in/token", "/admin/"),
+        ("/admin/\\evil.example", "/admin/"),
+        ("/admin/events?text=..//", "/admin/events?text=..//"),
+        ("/admin/x\r\nSet-Cookie: a=b", "/admin/"),
+    ],
+)
+def test_what_leads_back_leads_nowhere_else(site: Site, back: str, leads_to: str) -> None:
+    form = {"language": "en", "back": back}
+    answer = Person(site).client.post("-/language", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
 
 
 def test_the_cookie_is_for_this_server_alone(site: Site, owner: Person) -> None:
