@@ -134,7 +134,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     process, made = start(tmp_path_factory.mktemp("admin") / "data")
     yield made
@@ -143,7 +143,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     stop(process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def owner(site: Site) -> Person:
     """Who opened the link that the server printed."""
     person = Person(site)
@@ -156,18 +156,18 @@ def owner(site: Site) -> Person:
     return person
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def viewer(site: Site, owner: Person) -> Person:
     """Who may look, and nothing else."""
     return _with_role(site, owner, "viewer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def developer(site: Site, owner: Person) -> Person:
     return _with_role(site, owner, "developer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def admin(site: Site, owner: Person) -> Person:
     return _with_role(site, owner, "admin")
 

@@ -36,7 +36,7 @@ def name(page: Page) -> str:
     return f"{page.method} {page.path}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def known(owner: Person) -> dict[str, str]:
     """Things that exist, for each place that varies."""
     bin_id, catches = owner.bin()

@@ -81,7 +81,7 @@ def offered(html: str) -> set[Offer]:
     return page.offers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def things(owner: Person) -> dict[str, list[str]]:
     """For each place that varies, things in different states."""
     bin_id, catches = owner.bin()

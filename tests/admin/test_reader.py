@@ -85,7 +85,7 @@ def test_an_event_type_of_the_owners_own_is_not_translated_where_its_words_are_t
     assert read.group == "Betalinger"  # with the others of that group
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def norwegian(site: Site, owner: Person) -> Person:
     """The owner, in front of a browser that asks for Norwegian."""
     person = Person(site, **{"accept-language": "nb-NO,nb;q=0.9"})
@@ -93,7 +93,7 @@ def norwegian(site: Site, owner: Person) -> Person:
     return person
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def endpoint(owner: Person) -> str:
     """A webhook that wants a built-in event."""
     return owner.webhook()
