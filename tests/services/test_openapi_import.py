@@ -393,6 +393,13 @@ def with_body(**media: Any) -> dict[str, Any]:
         ),
         (with_post(requestBody=1), f"{AT}/requestBody", "must be an object"),
         (
+            a_document(
+                {"a": a_webhook({"$ref": "#/components/schemas/A", "$defs": True})}, {"A": {}}
+            ),
+            f"{JSON_AT}/schema/$defs",
+            "must be an object",
+        ),
+        (
             with_post(requestBody={"content": {"text/xml": {}}}),
             f"{AT}/requestBody/content",
             "has no application/json",

@@ -389,7 +389,10 @@ class _Bundle:
                 value if isinstance(value, bool) else self._rewritten(value, place)
             )
         if brought:
-            made["$defs"] = {**cast("Object", made.get("$defs") or {}), **brought}
+            own: Json = made.get("$defs") or {}
+            if not isinstance(own, dict):
+                raise _wrong((*self._base, "$defs"), "must be an object")
+            made["$defs"] = {**cast("Object", own), **brought}
         return made
 
     def _root(self) -> Object | bool:
