@@ -31,6 +31,14 @@ def branches(root: Schema) -> bool:
     return any(not _BRANCHING.isdisjoint(each) for each, _ in subschemas.every(cast("Json", root)))
 
 
+def to_weigh(root: Schema) -> Schema | None:
+    """`root`, where each value has to be asked about by `is_small`; None where none has to.
+
+    Looks at all of the schema: once for each schema, not for each value.
+    """
+    return root if branches(root) else None
+
+
 def is_small(root: Schema, value: Json) -> bool:
     """Whether it takes at most `MAX_STEPS`, or about as many as there are pairs to be judged."""
     try:

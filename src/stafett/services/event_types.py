@@ -123,14 +123,14 @@ def _refuse(uri: str) -> Json:
 class _Checker:
     """One event type's check, compiled once."""
 
-    __slots__ = ("_schema", "_sensitive", "_strict", "_validator", "event_type")
+    __slots__ = ("_sensitive", "_strict", "_validator", "_weighed", "event_type")
 
     def __init__(self, event_type: EventType) -> None:
         self.event_type = event_type
         self._strict = event_type.check is PayloadCheck.STRICT
         self._sensitive = frozenset(event_type.sensitive_fields)
         schema = None if event_type.check is PayloadCheck.OFF else schema_in_force(event_type)
-        self._schema: Mapping[str, Json] = schema or {}
+        self._weighed = None if schema is None else effort.to_weigh(schema)
         self._validator = None if schema is None else _compiled_again(schema)
 
     def __call__(self, payload: bytes) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class _Checker:
         try:
             value = _decode(payload)
             problems = found_problems(
-                self._validator, value, schema=self._schema, sensitive=self._sensitive
+                self._validator, value, schema=self._weighed, sensitive=self._sensitive
             )
             if not problems:
                 return ()
@@ -153,16 +153,21 @@ class _Checker:
 
 
 def found_problems(
-    validator: Validator, value: Json, *, schema: Mapping[str, Json], sensitive: frozenset[str]
+    validator: Validator,
+    value: Json,
+    *,
+    schema: Mapping[str, Json] | None,
+    sensitive: frozenset[str],
 ) -> list[errors.Problem]:
     """The first 10 things wrong with `value`, each with the path of the field.
 
     A short plain value is shown, unless its field, or one around it, is sensitive. Only that it
-    does not fit, where to find out more would take too long.
+    does not fit, where to find out more would take too long by this `schema`; None: it never does
+    (see `effort.to_weigh`).
     """
     if validator.is_valid(value):
         return []
-    if effort.branches(schema) and not effort.is_small(schema, value):
+    if schema is not None and not effort.is_small(schema, value):
         return [errors.Problem((), _UNNAMED)]
     problems: list[errors.Problem] = []
     for error in validator.iter_errors(value):
@@ -461,7 +466,10 @@ def _check_sample(
         return
     schema = schemas[max(schemas, key=int)]
     judged = found_problems(
-        compiled(schema), cast("Json", sample), schema=schema, sensitive=frozenset()
+        compiled(schema),
+        cast("Json", sample),
+        schema=effort.to_weigh(schema),
+        sensitive=frozenset(),
     )
     for problem in judged:
         found.add(problem.msg, "sample", *problem.loc, kind=problem.kind)
