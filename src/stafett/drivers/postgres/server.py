@@ -79,20 +79,30 @@ class Server:
         self._pool: asyncpg.Pool | None = None
         self._pause = _Pause()
 
-    async def connect(self, **_: Any) -> Connection:
-        """A connection of its own. Errors: those of asyncpg (see `translated_errors`)."""
-        return await asyncpg.connect(self._url, **self._options())
+    async def connect(self, *_: Any, **__: Any) -> Connection:
+        """A connection of its own; pools come here, too, and what they give is known.
+
+        Errors: Unavailable, and those of asyncpg (see `translated_errors`).
+        """
+        try:
+            return await asyncpg.connect(self._url, **self._options())
+        except asyncpg.ClientConfigurationError:
+            raise
+        except _AWAY as error:
+            raise errors.Unavailable(self._not_reached(error)) from error
+        except asyncpg.UndefinedObjectError as error:  # only what the URL sets can be that here
+            message = f"STAFETT_DATABASE_URL cannot be used: {error}"
+            raise errors.Unavailable(message) from error
 
     async def open(self) -> None:
         """See that the server is there and fit to keep what it is given. Errors: Unavailable."""
         with translated_errors():
             # Nothing is connected before it is wanted: a pool made while the server is away waits.
             self._pool = await asyncpg.create_pool(
-                self._url,
+                connect=self.connect,
                 min_size=0,
                 max_size=_HOT_CONNECTIONS,
                 reset=_reset_if_needed,
-                **self._options(),
             )
         try:
             await self.check()
@@ -128,14 +138,9 @@ class Server:
         with translated_errors():
             try:
                 connection = await self._pool.acquire(timeout=_CONNECT_SECONDS)
-            except asyncpg.ClientConfigurationError:
-                raise
-            except _AWAY as error:
+            except (*_AWAY, errors.Unavailable):
                 self._pause.failed()
-                raise errors.Unavailable(self._not_reached(error)) from error
-            except asyncpg.UndefinedObjectError as error:  # only what the URL sets can be that here
-                message = f"STAFETT_DATABASE_URL cannot be used: {error}"
-                raise errors.Unavailable(message) from error
+                raise
             self._pause.over()
             try:
                 yield connection  # type: ignore[misc]  # a proxy with the same methods
