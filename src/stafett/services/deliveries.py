@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -225,39 +225,38 @@ class Deliveries:
         now = self._clock()
         wanted = replace(where, test=False, before=min(where.before or now, now))
         on = {each.id for each in await self._endpoints.all(app) if not each.disabled}
+        return await self._all_found(app, wanted, lambda each: _can_be_resent(each, wanted, on))
+
+    async def to_recover(self, app: str, endpoint: str, *, since: datetime) -> tuple[int, bool]:
+        """How many deliveries a recover would send now, and whether there are, or may be, more.
+
+        Counts up to 1,000 that failed and as many that were canceled. Errors: NotFound.
+        """
+        found = await self._endpoints.get(app, endpoint)
+        wanted = DeliveryQuery(endpoint_id=found.id, after=since, test=False)
+        parts = [
+            await self._all_found(
+                app, replace(wanted, state=state), lambda each: not each.message.payload_gone
+            )
+            for state in (DeliveryState.FAILED, DeliveryState.CANCELED)
+        ]
+        return sum(len(each.deliveries) for each in parts), any(each.more for each in parts)
+
+    async def _all_found(
+        self, app: str, where: DeliveryQuery, can_be_sent: Callable[[ListedDelivery], bool]
+    ) -> ToResend:
+        """What a query finds in several searches, up to 1,000 that can be sent."""
         found: list[ListedDelivery] = []
         left_out, place = 0, None
         for _ in range(_MAX_SEARCHES):
-            part = await self.search(app, wanted, after=place, limit=MAX_RESEND - len(found))
-            good = [each for each in part.items if _can_be_resent(each, wanted, on)]
+            part = await self.search(app, where, after=place, limit=MAX_RESEND - len(found))
+            good = [each for each in part.items if can_be_sent(each)]
             found += good
             left_out += len(part.items) - len(good)
             place = part.place
             if place is None or len(found) == MAX_RESEND:
                 break
         return ToResend(deliveries=tuple(found), left_out=left_out, more=place is not None)
-
-    async def to_recover(
-        self, app: str, endpoint: str, *, since: datetime, limit: int = MAX_RESEND
-    ) -> tuple[int, bool]:
-        """How many deliveries a recover would send now, and whether there are, or may be, more.
-
-        Counts up to `limit` of each of the two states. Errors: NotFound.
-        """
-        found = await self._endpoints.get(app, endpoint)
-        count, more = 0, False
-        for state in (DeliveryState.FAILED, DeliveryState.CANCELED):
-            where = DeliveryQuery(endpoint_id=found.id, state=state, after=since, test=False)
-            place, left = None, limit
-            for _ in range(_MAX_SEARCHES):
-                part = await self.search(app, where, after=place, limit=left)
-                count += sum(not each.message.payload_gone for each in part.items)
-                left -= len(part.items)
-                place = part.place
-                if place is None or not left:
-                    break
-            more = more or place is not None
-        return count, more
 
     async def resend_all(self, app: str, where: DeliveryQuery) -> int:
         """Send again what a query finds, at most 1,000 deliveries; answers how many.
