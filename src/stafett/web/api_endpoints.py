@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import UNSET
 
 from stafett import errors
-from stafett.model import DeliveryState, EndpointChanges, EndpointOptions, Replayed
+from stafett.model import DeliveryState, DeliveryStats, EndpointChanges, EndpointOptions, Replayed
 from stafett.services import secrets
 from stafett.services.endpoints import NewEndpoint, visible_headers
 from stafett.web import paging
@@ -202,18 +202,18 @@ async def patch_headers(call: Call) -> Reply:
 
 async def get_stats(call: Call) -> Reply:
     """Deliveries by state, of the last 28 days unless told."""
-    stats = await call.stafett.endpoints.stats(
-        call.app, _ref(call), since=call.moment("since"), until=call.moment("until")
-    )
-    return Reply(200, stats_out(stats))
+    return Reply(200, stats_out(await _stats(call)))
 
 
 async def get_attempt_stats(call: Call) -> Reply:
     """Deliveries that came to an end, of the last 28 days unless told."""
-    stats = await call.stafett.endpoints.stats(
+    return Reply(200, attempt_stats_out(await _stats(call)))
+
+
+async def _stats(call: Call) -> DeliveryStats:
+    return await call.stafett.endpoints.stats(
         call.app, _ref(call), since=call.moment("since"), until=call.moment("until")
     )
-    return Reply(200, attempt_stats_out(stats))
 
 
 async def recover(call: Call) -> Reply:

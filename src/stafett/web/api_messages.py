@@ -95,22 +95,25 @@ def idempotency(call: Call) -> Idempotency | None:
 async def create_message(call: Call) -> Reply:
     """Accept one message: 202 once it and its deliveries are on disk."""
     body = call.read(MessageIn)
-    new, promise, caller = _new(body), idempotency(call), call.header(b"traceparent")
-    accept = call.stafett.messages.accept
+    new, promise = _new(body), idempotency(call)
     try:
-        message = await accept(call.app, new, idempotency=promise, caller=caller)
-    except errors.Invalid as error:
-        raise _as_sent(error) from None
+        message = await _accepted(call, new, promise)
     except errors.NotFound:
         if body.application is None:
             raise
         await _make_application(call, body.application)
-        try:
-            message = await accept(call.app, new, idempotency=promise, caller=caller)
-        except errors.Invalid as error:
-            raise _as_sent(error) from None
+        message = await _accepted(call, new, promise)
     content = not call.scope["query_string"] or call.flag("with_content", default=True)
     return Reply(202, message_out(message, with_content=content))
+
+
+async def _accepted(call: Call, new: NewMessage, promise: Idempotency | None) -> Message:
+    """Errors: as `Messages.accept`."""
+    caller = call.header(b"traceparent")
+    try:
+        return await call.stafett.messages.accept(call.app, new, idempotency=promise, caller=caller)
+    except errors.Invalid as error:
+        raise _as_sent(error) from None
 
 
 async def _make_application(call: Call, body: ApplicationIn) -> None:

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from stafett.drivers import schema
-from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page
+from stafett.drivers.cold.base import Row, SqlVerbs, fetch_one, fetch_page, insert_into
 from stafett.ids import BinId, CaptureId
 from stafett.model import Arrival, Bin, Capture, Page, PageQuery, ReplyMode, ScriptedReply
 
@@ -181,10 +180,9 @@ def _pinned_others(connection: sa.Connection, bin_id: BinId, capture_id: Capture
 def _count(
     connection: sa.Connection, bin_id: BinId, *, since: int, counted: Sequence[str], now: datetime
 ) -> sa.Executable:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     first = {"bin_id": bin_id, "since": since, "answer_count": 1, "counted_at": now}
     return (
-        insert(_n)
+        insert_into(connection, _n)
         .values([first | {"counted": each} for each in counted])
         .on_conflict_do_update(
             index_elements=["bin_id", "since", "counted"],

@@ -84,60 +84,33 @@ def of_activity(activity: Activity, t: Text) -> list[Chart]:
         return []
     slots = [(each.since, each.until) for each in activity.slots]
     totals = [each.total for each in activity.slots]
-    sent = Chart(
-        title=t("Attempts"),
-        unit="count",
-        bars=True,
-        slots=slots,
-        series=[
-            Series(label=t("delivered"), tone="good", values=[each.succeeded for each in totals]),
-            Series(label=t("failed"), tone="bad", values=[each.failed for each in totals]),
-        ],
-        resting=t("in all"),
-    )
-    took = Chart(
-        title=t("How long attempts took"),
-        unit="seconds",
-        bars=False,
-        slots=slots,
-        series=[
-            Series(
-                label=t("half at most (p50)"),
-                tone="info",
-                values=[_seconds(each.p50) for each in activity.slots],
-            ),
-            Series(
-                label=t("99 of 100 at most (p99)"),
-                tone="warn",
-                values=[_seconds(each.p99) for each in activity.slots],
-            ),
-        ],
-        resting=t("latest"),
-    )
-    return [sent, took]
+    half = [_seconds(each.p50) for each in activity.slots]
+    most = [_seconds(each.p99) for each in activity.slots]
+    took = [
+        Series(label=t("half at most (p50)"), tone="info", values=half),
+        Series(label=t("99 of 100 at most (p99)"), tone="warn", values=most),
+    ]
+    return [
+        _attempts(
+            slots,
+            delivered=[each.succeeded for each in totals],
+            failed=[each.failed for each in totals],
+            t=t,
+        ),
+        _lines(t("How long attempts took"), "seconds", slots=slots, series=took, t=t),
+    ]
 
 
 def of_waiting(slots: Sequence[Range], worst: Sequence[Sample | None], t: Text) -> list[Chart]:
     """How much waited, and for how long the oldest of it had been due."""
     counts = [None if each is None else each.count for each in worst]
     overdue = [None if each is None else _seconds(each.overdue) for each in worst]
-    waited = Chart(
-        title=t("Waiting"),
-        unit="count",
-        bars=False,
-        slots=slots,
-        series=[Series(label=t("most that waited"), tone="info", values=counts)],
-        resting=t("latest"),
-    )
-    late = Chart(
-        title=t("Oldest overdue"),
-        unit="seconds",
-        bars=False,
-        slots=slots,
-        series=[Series(label=t("longest overdue"), tone="warn", values=overdue)],
-        resting=t("latest"),
-    )
-    return [waited, late]
+    waited = Series(label=t("most that waited"), tone="info", values=counts)
+    late = Series(label=t("longest overdue"), tone="warn", values=overdue)
+    return [
+        _lines(t("Waiting"), "count", slots=slots, series=[waited], t=t),
+        _lines(t("Oldest overdue"), "seconds", slots=slots, series=[late], t=t),
+    ]
 
 
 def examples(t: Text, *, now: datetime) -> list[Chart]:
@@ -145,19 +118,33 @@ def examples(t: Text, *, now: datetime) -> list[Chart]:
     slots = ranges(timedelta(hours=1), now=now, slots=24)[::-1]
     heights = [(place * 7) % 24 for place in range(24)]
     samples = [Sample(at=now, count=each, overdue=each * _SECOND) for each in heights]
-    bars = Chart(
+    bars = _attempts(slots, delivered=heights, failed=[each // 9 for each in heights], t=t)
+    lines = of_waiting(slots, [*samples[:6], None, None, *samples[8:]], t)
+    return [bars, lines[1], of_waiting(slots, [None] * 24, t)[0]]
+
+
+def _attempts(
+    slots: Sequence[Range], *, delivered: Sequence[int], failed: Sequence[int], t: Text
+) -> Chart:
+    return Chart(
         title=t("Attempts"),
         unit="count",
         bars=True,
         slots=slots,
         series=[
-            Series(label=t("delivered"), tone="good", values=heights),
-            Series(label=t("failed"), tone="bad", values=[each // 9 for each in heights]),
+            Series(label=t("delivered"), tone="good", values=delivered),
+            Series(label=t("failed"), tone="bad", values=failed),
         ],
         resting=t("in all"),
     )
-    lines = of_waiting(slots, [*samples[:6], None, None, *samples[8:]], t)
-    return [bars, lines[1], of_waiting(slots, [None] * 24, t)[0]]
+
+
+def _lines(
+    title: str, unit: Unit, *, slots: Sequence[Range], series: Sequence[Series], t: Text
+) -> Chart:
+    return Chart(
+        title=title, unit=unit, bars=False, slots=slots, series=series, resting=t("latest")
+    )
 
 
 def _seconds(duration: timedelta | None) -> float | None:

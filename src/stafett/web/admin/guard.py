@@ -21,7 +21,7 @@ from stafett.settings import Settings
 
 COOKIE: Final = "stafett_session"
 LANGUAGE_COOKIE: Final = "stafett_language"
-MASKED: Final = b"(masked)"
+_MASKED: Final = rb"\1(masked)"
 _SESSION: Final = re.compile(rb"((?:^|[;,\s])(?:__Host-)?%b\s*=\s*)[^;,\s]+" % COOKIE.encode())
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -34,7 +34,7 @@ def without_session(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[by
     """
     for name, value in headers:
         if name.lower() == b"cookie":
-            yield name, _SESSION.sub(rb"\1" + MASKED, value)
+            yield name, _SESSION.sub(_MASKED, value)
         else:
             yield name, value
 

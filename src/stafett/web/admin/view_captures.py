@@ -23,9 +23,9 @@ from stafett.web.wire.captures import capture_out
 
 _MAX_APPS: Final = 250
 _EXPORT_BYTES: Final = 16 << 20
+"""Of bodies in one download; all that a bin can hold would take several times 100 MiB here."""
 _RECORDED_WITHIN: Final = timedelta(seconds=90)
 """The longest that an attempt may take, and the writing of it."""
-"""Of bodies in one download; all that a bin can hold would take several times 100 MiB here."""
 
 
 def catch_url(visit: Visit, found: Bin) -> str:

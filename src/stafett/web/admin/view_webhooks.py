@@ -253,12 +253,11 @@ async def recover(visit: Visit) -> Reply:
         count, more = await visit.stafett.deliveries.to_recover(
             visit.app_ref, endpoint.id, since=since
         )
-        asked = visit.field("hours")
         return visit.page(
             "webhooks_recover.html",
             endpoint=endpoint,
             since=since,
-            hours=asked,
+            hours=visit.field("hours"),
             count=count,
             more=more,
         )

@@ -1,10 +1,9 @@
 // Draws each element with `data-chart` by uPlot, in the page's colours, language and the reader's
 // time zone. What it draws stands in a table beside it, so the drawing itself is for eyes only.
+// Loaded after admin.js, which knows the language.
 "use strict";
 
 (() => {
-  const language = navigator.languages.find((each) =>
-    each.split("-")[0] === document.documentElement.lang) ?? document.documentElement.lang;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const plots = new Map();
   const day = 86_400;
